@@ -1,0 +1,55 @@
+# pathway-billing: the targets a person needs. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint types imports prove mutants bench-worker lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(VENV)/installed  ## the virtual environment with everything in it, versions locked
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install  ## a year of 200 patients through a real Kafka, decided live, then checked (ARGS="--keep" leaves it running)
+	@$(BIN)/pathway-billing demo $(ARGS)
+
+test: install lint types imports  ## everything: lint, types, import rule, unit, property, acceptance and broker tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: install lint types imports  ## the same without what needs a broker
+	$(BIN)/python -m pytest -m "not broker" $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+prove: install  ## every fault at its full dose, at most an hour: a million events, a hundred kills (docs/reliability.md)
+	$(BIN)/python -m tests.faults $(ARGS)
+
+mutants: install  ## break the rules on purpose, one place at a time, and see that a test fails (long; docs/mutation.md)
+	$(BIN)/python -m tests.mutation $(ARGS)
+
+bench-worker: install  ## throughput of the worker beside stock Faust's, on 200,000 generated facts (docs/performance.md)
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+lock: install  ## resolve requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage mutants build *.egg-info
