@@ -1,0 +1,247 @@
+"""The fold: one fact after the other into a patient's record, and out come the decisions to publish.
+
+    step = fold(record, fact, agreements, policy)
+
+Decide and evolve in one function, pure but for the record, which it owns (record.py). It knows no clock, no randomness and
+no arrival order but the one in which it is called, and that shows in the history fields alone (rules.md section 1).
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .agreements import Agreements
+from .decisions import BUNDLED, CONFLICT, DENIED, PAID, WRONG_PAYER, Adjustment, Decision, EligibilityNotice, Refusal
+from .edits import explain
+from .facts import (
+    VOID,
+    Claim,
+    Fact,
+    MemberEligibility,
+    PathwaySelection,
+    PatientFact,
+    PendExpired,
+    ReadjudicationRequested,
+    TreatmentStart,
+    content,
+)
+from .notices import notice_of
+from .policy import Policy
+from .record import LineKey, PatientRecord, Position, Ruling
+from .settlement import Rulings, settle_last, settle_patient
+
+
+class Step(NamedTuple):
+    """What one fact led to."""
+
+    decisions: tuple[Decision, ...] = ()  # in the order in which they are to be published
+    notices: tuple[EligibilityNotice, ...] = ()
+    refusal: Refusal | None = None  # the fact was not taken in: it belongs to the dead letters
+    changed: bool = False  # whether the record is another one than before
+
+
+REPEATED = Step()
+
+
+def fold(record: PatientRecord, fact: PatientFact, agreements: Agreements, policy: Policy) -> Step:
+    """Take one fact in and decide the patient again.
+
+    A repeat has no effect at all and is no "next fact"; a version below the one that stands is kept, so that a conflict with it is
+    noticed, but decides nothing. A refused fact leaves the record as it was.
+    """
+    assert fact.patient_id == record.patient_id, "a fact was folded into another patient's record"
+    return _FOLD[type(fact)](record, fact, agreements, policy)
+
+
+def _fold_order(record: PatientRecord, order: PathwaySelection, agreements: Agreements, policy: Policy) -> Step:
+    known = record.order_versions.get(order.order_id, {}).get(order.order_version)
+    if known is not None:
+        return _again(known, order, "order and version")
+    if not record.keep_order(order):
+        return Step(changed=True)
+    notice = notice_of(order, record.eligibility, agreements, policy)
+    return Step(_settle_and_publish(record, order.event_id, agreements, policy), (notice,), changed=True)
+
+
+def _fold_start(record: PatientRecord, start: TreatmentStart, agreements: Agreements, policy: Policy) -> Step:
+    known = record.start_versions.get(start.order_id, {}).get(start.version)
+    if known is not None:
+        return _again(known, start, "treatment start and version")
+    if not record.keep_start(start):
+        return Step(changed=True)
+    return Step(_settle_and_publish(record, start.event_id, agreements, policy), changed=True)
+
+
+def _fold_eligibility(
+    record: PatientRecord, eligibility: MemberEligibility, agreements: Agreements, policy: Policy
+) -> Step:
+    known = record.eligibility_versions.get(eligibility.version)
+    if known is not None:
+        return _again(known, eligibility, "member eligibility and version")
+    if not record.keep_eligibility(eligibility):
+        return Step(changed=True)
+    return Step(_settle_and_publish(record, eligibility.event_id, agreements, policy), changed=True)
+
+
+def _fold_claim(record: PatientRecord, claim: Claim, agreements: Agreements, policy: Policy) -> Step:
+    if policy.on(claim.received_date).plans.get(claim.plan_id) != claim.payer_id:
+        return Step(
+            refusal=Refusal(
+                WRONG_PAYER, "payer_id is not the payer of plan_id: send the claim to the health plan that it is for"
+            )
+        )
+    known = record.claims.get(claim.claim_id)
+    if known is not None:
+        return _again(known, claim, "claim")
+    record.keep_claim(claim)
+    rulings = settle_last(record, claim, agreements, policy)
+    if rulings is None:
+        return Step(_settle_and_publish(record, claim.event_id, agreements, policy), changed=True)
+    return Step(_publish(record, rulings, claim.event_id), changed=True)
+
+
+def _fold_pend_expired(record: PatientRecord, expired: PendExpired, agreements: Agreements, policy: Policy) -> Step:
+    if expired.claim_id in record.expired:
+        return REPEATED
+    record.expired.add(expired.claim_id)
+    return Step(_settle_and_publish(record, expired.event_id, agreements, policy), changed=True)
+
+
+def _fold_readjudication(
+    record: PatientRecord, request: ReadjudicationRequested, agreements: Agreements, policy: Policy
+) -> Step:
+    known = record.readjudications.get(request.event_id)
+    if known is not None:
+        return _again(known, request, "re-adjudication request")
+    record.readjudications[request.event_id] = request
+    return Step(_settle_and_publish(record, request.event_id, agreements, policy), changed=True)
+
+
+_FOLD: dict[type, Callable[[PatientRecord, Any, Agreements, Policy], Step]] = {
+    PathwaySelection: _fold_order,
+    TreatmentStart: _fold_start,
+    MemberEligibility: _fold_eligibility,
+    Claim: _fold_claim,
+    PendExpired: _fold_pend_expired,
+    ReadjudicationRequested: _fold_readjudication,
+}
+
+
+def _again(known: Fact, fact: Fact, identity: str) -> Step:
+    """The same identity and version once more: a repeat, or a conflict, in which what came first stands."""
+    if content(known) == content(fact):
+        return REPEATED
+    differing = ", ".join(
+        name for name, a, b in zip(fact._fields[1:], content(known), content(fact), strict=True) if a != b
+    )
+    return Step(refusal=Refusal(CONFLICT, f"this {identity} is on record with other content ({differing})"))
+
+
+def _settle_and_publish(
+    record: PatientRecord, caused_by: str, agreements: Agreements, policy: Policy
+) -> tuple[Decision, ...]:
+    if not record.claims:
+        record.settlement = None
+        return ()
+    return _publish(record, settle_patient(record, agreements, policy), caused_by)
+
+
+def _publish(record: PatientRecord, rulings: Rulings, caused_by: str) -> tuple[Decision, ...]:
+    """A new version for every line whose ruling changed: money taken back before money newly paid, then claim and line."""
+    changed = [
+        (key, ruling, position)
+        for key, ruling in rulings.items()
+        if (position := record.positions.get(key)) is None or position.ruling != ruling
+    ]
+    if len(changed) > 1:
+        changed.sort(key=_publish_order)
+    decisions = tuple(_next_version(record, key, ruling, position, caused_by) for key, ruling, position in changed)
+    for decision, (key, ruling, _) in zip(decisions, changed, strict=True):
+        record.positions[key] = Position(decision.version, decision.decision_id, ruling)
+    return decisions
+
+
+def _publish_order(change: tuple[LineKey, Ruling, Position | None]) -> tuple[int, LineKey]:
+    key, ruling, position = change
+    cents = ruling.paid_cents - (position.ruling.paid_cents if position else 0)
+    return ((cents > 0) - (cents < 0), key)
+
+
+def _next_version(
+    record: PatientRecord, key: LineKey, ruling: Ruling, position: Position | None, caused_by: str
+) -> Decision:
+    claim_id, line_number = key
+    claim = record.claims[claim_id]
+    line = next(line for line in claim.lines if line.line_number == line_number)
+    explanation, evidence = explain(ruling.reason, claim, line, ruling.because)
+    paid_before = position.ruling.paid_cents if position else 0
+    decision = Decision(
+        decision_id="",
+        patient_id=record.patient_id,
+        claim_id=claim_id,
+        line_number=line_number,
+        version=position.version + 1 if position else 1,
+        supersedes=position.decision_id if position else None,
+        outcome=ruling.outcome,
+        reason=ruling.reason,
+        procedure_code=line.procedure_code,
+        service_date=line.service_date,
+        billing_npi=claim.billing_npi,
+        order_id=ruling.order_id,
+        charge_cents=line.charge_cents,
+        allowed_cents=ruling.allowed_cents,
+        paid_cents=ruling.paid_cents,
+        paid_before_cents=paid_before,
+        change_cents=ruling.paid_cents - paid_before,
+        member_owes_cents=sum(adjustment.cents for adjustment in ruling.adjustments if _member_owes(adjustment)),
+        adjustments=ruling.adjustments,
+        next_payable_date=ruling.next_payable_date,
+        explanation=explanation,
+        evidence=evidence,
+        policy=ruling.policy,
+        agreements=ruling.agreements,
+        caused_by=caused_by,
+    )
+    check_money(decision)
+    assert claim.frequency_code != VOID, "a void's own lines get no decision"
+    return Decision(decision_id(decision), *decision[1:])
+
+
+def _member_owes(adjustment: Adjustment) -> bool:
+    """Patient responsibility, but for PR-31: eligibility that nobody has on record is no bill (rules.md section 4)."""
+    return adjustment.group == "PR" and adjustment.carc != "31"
+
+
+def decision_id(decision: Decision) -> str:
+    """32 hex digits made from what is decided: patient, claim, line, version, the id that it supersedes and the content.
+
+    The first 128 bits of the BLAKE2b hash of all fields but `decision_id` and `caused_by`, in their order, as UTF-8 text with a
+    zero byte between any two: dates as day numbers, adjustments as they are written, lists behind their length. No id of a fact
+    holds a zero byte (intake refuses it), so no two contents share a text. `caused_by` is left out, so that the same decision
+    reached through another publisher's copy of a fact has the same id.
+    """
+    parts = [str(value) for value in decision[1:18]]
+    parts += [str(len(decision.adjustments)), *map(str, decision.adjustments)]
+    parts += [str(decision.next_payable_date), decision.explanation, str(len(decision.evidence))]
+    for evidence in decision.evidence:
+        parts += evidence
+    parts += [decision.policy.id, str(decision.policy.version), str(len(decision.agreements))]
+    for npi, version in decision.agreements:
+        parts += [npi, str(version)]
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def check_money(decision: Decision) -> None:
+    """The money invariants of a decision (rules.md section 6, number 3), guarded before it is published and after it is read."""
+    assert decision.change_cents == decision.paid_cents - decision.paid_before_cents, (
+        "a change that is not the difference"
+    )
+    if decision.outcome == PAID:
+        assert 0 <= decision.paid_cents <= decision.allowed_cents <= decision.charge_cents, "a payment out of bounds"
+    else:
+        assert decision.paid_cents == decision.allowed_cents == 0, "money on a line that is not paid"
+    adjusted = sum(adjustment.cents for adjustment in decision.adjustments)
+    if decision.outcome in (PAID, DENIED, BUNDLED):
+        assert decision.charge_cents == decision.paid_cents + adjusted, "a decision that does not add up"
+    else:
+        assert not decision.adjustments, "adjustments on a line that is pended or voided"

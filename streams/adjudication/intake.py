@@ -1,0 +1,238 @@
+"""What makes a fact invalid: values that the rules cannot work with (events.md section 5).
+
+What the rules *deny* is never invalid: units or a charge below 1, a service date after the receipt, a reference to nowhere,
+no months, no spans, spans that end before they begin. Nor is what they refuse themselves: a plan or payer that the
+policy does not know.
+"""
+
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from .days import Day
+from .facts import (
+    CANCELLED,
+    ORIGINAL,
+    REPLACEMENT,
+    SELECTED,
+    STARTED,
+    VOID,
+    WITHDRAWN,
+    AgreementSpan,
+    Claim,
+    EligibilitySpan,
+    Fact,
+    MemberEligibility,
+    Micros,
+    PathwaySelection,
+    PendExpired,
+    ProviderAgreement,
+    ReadjudicationRequested,
+    TreatmentStart,
+)
+
+_EPOCH = date(1970, 1, 1).toordinal()
+FIRST_DAY: Day = date.min.toordinal() - _EPOCH  # 0001-01-01 and 9999-12-31: what an ISO date can name
+LAST_DAY: Day = date.max.toordinal() - _EPOCH
+LAST_RECEIVED_DAY: Day = date(9998, 12, 31).toordinal() - _EPOCH
+"""A line is counted only if it was served by the day of receipt; so the next payable date, a gap of days after a counted line, is
+still a date that can be written for any gap of up to a year."""
+_DAY_MICROS: Micros = 86_400_000_000
+
+_FREQUENCIES = frozenset((ORIGINAL, REPLACEMENT, VOID))
+
+
+class InvalidFact(Exception):
+    """A fact with a value that the rules cannot work with."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(f"{field}: {sentence}")
+        self.field = field  # such as lines[0].service_date
+        self.sentence = sentence  # what is expected; never the value found
+
+
+def check(fact: Fact) -> None:
+    """Raises `InvalidFact` if the rules cannot work with a value of the fact."""
+    _CHECKS[type(fact)](fact)
+
+
+@lru_cache(maxsize=65_536)
+def is_npi(text: str) -> bool:
+    """Whether a text is a National Provider Identifier: 10 digits, the first 1 or 2, the last a Luhn check digit over the others
+    with the prefix 80840 of health identifiers in the United States."""
+    if len(text) != 10 or not text.isascii() or not text.isdigit() or text[0] not in "12":
+        return False
+    digits = [int(digit) for digit in text]
+    doubled = sum(2 * digit - 9 if digit > 4 else 2 * digit for digit in digits[0::2])
+    return (24 + doubled + sum(digits[1::2])) % 10 == 0  # 24 is what the prefix adds
+
+
+def _claim(claim: Claim) -> None:
+    (
+        event_id,
+        patient_id,
+        plan_id,
+        _payer_id,
+        claim_id,
+        frequency_code,
+        original_claim_id,
+        _patient_control_number,
+        billing_npi,
+        rendering_npi,
+        ordering_npi,
+        order_id,
+        received_date,
+        _form_type,
+        _cost_share,
+        lines,
+    ) = claim
+    if not (event_id and patient_id and claim_id and plan_id):
+        _refuse_empty(claim, "event_id", "patient_id", "plan_id", "claim_id")
+    if "\0" in f"{patient_id}{claim_id}{plan_id}{original_claim_id}{order_id}":
+        _refuse_zero_bytes(claim, "patient_id", "claim_id", "plan_id", "original_claim_id", "order_id")
+    if frequency_code not in _FREQUENCIES:
+        raise InvalidFact("frequency_code", "must be 1 (original), 7 (replacement) or 8 (void)")
+    if not is_npi(billing_npi):
+        _refuse_npi("billing_npi", billing_npi)
+    if rendering_npi is not None and not is_npi(rendering_npi):
+        _refuse_npi("rendering_npi", rendering_npi)
+    if ordering_npi is not None and not is_npi(ordering_npi):
+        _refuse_npi("ordering_npi", ordering_npi)
+    if not FIRST_DAY <= received_date <= LAST_RECEIVED_DAY:
+        raise InvalidFact("received_date", "must be a date between 0001-01-01 and 9998-12-31")
+    numbers = set()
+    for index, line in enumerate(lines):
+        numbers.add(line.line_number)
+        if not (FIRST_DAY <= line.service_date <= LAST_DAY and FIRST_DAY <= line.service_date_to <= LAST_DAY):
+            _refuse_days(line, "service_date", "service_date_to", within=f"lines[{index}].")
+    if len(numbers) != len(lines):
+        raise InvalidFact("lines", "must not have two lines with one line_number")
+    if not lines and frequency_code != VOID:
+        raise InvalidFact("lines", "must have a line; only a void may have none")
+
+
+def _selection(selection: PathwaySelection) -> None:
+    _refuse_empty(selection, "event_id", "patient_id", "plan_id", "program_id", "order_id")
+    _refuse_zero_bytes(selection, "patient_id", "plan_id", "order_id")
+    _refuse_negative(selection, "order_version", "max_months")
+    if selection.status not in (SELECTED, WITHDRAWN):
+        raise InvalidFact("status", "must be SELECTED or WITHDRAWN")
+    if selection.status == WITHDRAWN and selection.withdrawn_from is None:
+        raise InvalidFact("withdrawn_from", "must be the first day without the order when the status is WITHDRAWN")
+    if not is_npi(selection.ordering_npi):
+        _refuse_npi("ordering_npi", selection.ordering_npi)
+    _refuse_days(selection, "withdrawn_from", "effective_from", "effective_to")
+    _refuse_instant("selected_at", selection.selected_at)
+
+
+def _start(start: TreatmentStart) -> None:
+    _refuse_empty(start, "event_id", "patient_id", "order_id")
+    _refuse_zero_bytes(start, "patient_id", "order_id")
+    _refuse_negative(start, "version")
+    if start.status not in (STARTED, CANCELLED):
+        raise InvalidFact("status", "must be STARTED or CANCELLED")
+    _refuse_days(start, "onset_date")
+    _refuse_instant("recorded_at", start.recorded_at)
+
+
+def _eligibility(eligibility: MemberEligibility) -> None:
+    _refuse_empty(eligibility, "event_id", "patient_id")
+    _refuse_zero_bytes(eligibility, "patient_id")
+    _refuse_negative(eligibility, "version")
+    for index, span in enumerate(eligibility.spans):
+        _span(f"spans[{index}].", span)
+
+
+def _agreement(agreement: ProviderAgreement) -> None:
+    _refuse_empty(agreement, "event_id")
+    _refuse_negative(agreement, "version")
+    if not is_npi(agreement.npi):
+        _refuse_npi("npi", agreement.npi)
+    for index, span in enumerate(agreement.spans):
+        _span(f"spans[{index}].", span)
+        _refuse_negative(span, "filing_limit_days", "s0353_fee_cents", "s0354_fee_cents", within=f"spans[{index}].")
+    covering = sorted(
+        (span.plan_id, span.effective_from, _last(span))
+        for span in agreement.spans
+        if span.effective_from <= _last(span)
+    )
+    for (plan, _, last), (next_plan, first, _) in pairwise(covering):
+        if plan == next_plan and first <= last:
+            raise InvalidFact(
+                "spans", "must not overlap within one plan; a span's effective_to is its last day, inclusive"
+            )
+
+
+def _pend_expired(expired: PendExpired) -> None:
+    _refuse_empty(expired, "event_id", "patient_id", "claim_id")
+    _refuse_zero_bytes(expired, "patient_id", "claim_id")
+
+
+def _request(request: ReadjudicationRequested) -> None:
+    _refuse_empty(request, "event_id", "patient_id")
+    _refuse_zero_bytes(request, "patient_id")
+    through = request.agreements_through or ()
+    if any(not 0 <= partition < 1 << 31 or offset < 0 for partition, offset in through):
+        raise InvalidFact("agreements_through", "must have partitions and offsets from 0 upwards, as Kafka counts them")
+    if any(one >= other for (one, _), (other, _) in pairwise(through)):
+        raise InvalidFact("agreements_through", "must name each partition once, in ascending order")
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    Claim: _claim,
+    PathwaySelection: _selection,
+    TreatmentStart: _start,
+    MemberEligibility: _eligibility,
+    ProviderAgreement: _agreement,
+    PendExpired: _pend_expired,
+    ReadjudicationRequested: _request,
+}
+
+
+def _span(within: str, span: EligibilitySpan | AgreementSpan) -> None:
+    _refuse_empty(span, "plan_id", within=within)
+    _refuse_days(span, "effective_from", "effective_to", within=within)
+
+
+def _last(span: AgreementSpan) -> Day:
+    return LAST_DAY if span.effective_to is None else span.effective_to
+
+
+def _refuse_empty(value: Any, *fields: str, within: str = "") -> None:
+    for field in fields:
+        if getattr(value, field) == "":
+            raise InvalidFact(within + field, "must not be empty")
+
+
+def _refuse_zero_bytes(value: Any, *fields: str) -> None:
+    """Ids with a zero byte in them: keys of the patient table and the hash of a decision use it to
+    part one id from the next."""
+    for field in fields:
+        if "\0" in (getattr(value, field) or ""):
+            raise InvalidFact(field, "must not hold the character U+0000")
+
+
+def _refuse_negative(value: Any, *fields: str, within: str = "") -> None:
+    for field in fields:
+        if getattr(value, field) < 0:
+            raise InvalidFact(within + field, "must not be negative")
+
+
+def _refuse_days(value: Any, *fields: str, within: str = "") -> None:
+    for field in fields:
+        day = getattr(value, field)
+        if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+            raise InvalidFact(within + field, "must be a date between 0001-01-01 and 9999-12-31")
+
+
+def _refuse_instant(field: str, micros: Micros) -> None:
+    if not FIRST_DAY * _DAY_MICROS <= micros < (LAST_DAY + 1) * _DAY_MICROS:
+        raise InvalidFact(field, "must be an instant between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z")
+
+
+def _refuse_npi(field: str, npi: str) -> None:
+    if len(npi) != 10 or not npi.isascii() or not npi.isdigit() or npi[0] not in "12":
+        raise InvalidFact(field, "must be an NPI: 10 digits, the first 1 or 2")
+    raise InvalidFact(field, "must be an NPI; this one fails its check digit")

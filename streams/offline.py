@@ -1,0 +1,56 @@
+"""The fold without Kafka: all facts of a list at once, as `adjudicate`, the demo's check and the benchmarks run it.
+
+Agreements come first (all of them are read before the first fact is decided, as the worker does), then the patients' facts in
+their order.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from streams.adjudication.agreements import Agreements
+from streams.adjudication.decisions import Refusal
+from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
+from streams.adjudication.fold import Step, fold
+from streams.adjudication.policy import Policy
+from streams.adjudication.record import PatientRecord
+
+
+class Folded(NamedTuple):
+    """One fact and what it led to. `number` is its place in the input, from 0."""
+
+    number: int
+    fact: Fact
+    step: Step
+
+
+class OfflineEngine:
+    """Patients' records in memory and the agreements that decide them."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.agreements = Agreements()
+        self.records: dict[str, PatientRecord] = {}
+
+    def admit(self, agreement: ProviderAgreement) -> Refusal | None:
+        """Take an agreement in, or say why not."""
+        return self.agreements.admit(agreement)
+
+    def fold(self, fact: PatientFact) -> Step:
+        """Fold one fact into its patient's record."""
+        record = self.records.get(fact.patient_id)
+        if record is None:
+            record = self.records[fact.patient_id] = PatientRecord(fact.patient_id)
+        return fold(record, fact, self.agreements, self.policy)
+
+    def fold_all(self, facts: Iterable[Fact], on_fact: Callable[[int], None] | None = None) -> Iterator[Folded]:
+        """Fold a whole history: its agreements first, then the other facts in their order."""
+        rest: list[tuple[int, PatientFact]] = []
+        for number, fact in enumerate(facts):
+            if isinstance(fact, ProviderAgreement):
+                yield Folded(number, fact, Step(refusal=self.admit(fact)))
+            else:
+                rest.append((number, fact))
+        for number, fact in rest:
+            yield Folded(number, fact, self.fold(fact))
+            if on_fact is not None:
+                on_fact(number)
