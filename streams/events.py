@@ -1,0 +1,299 @@
+"""The joint between the forms that events have outside and the values that the core works with.
+
+An event is a NamedTuple of `streams.adjudication` whose fields are those of its schema, in the same order; so its Avro body
+and its JSON object are made from it as it is. Facts are checked on the way in (`adjudication.intake`): whoever holds a fact that
+came through here may rely on it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from schemas import catalog, json_form, wire
+from schemas.wire import Unreadable as Unreadable
+from streams.adjudication import intake
+from streams.adjudication.decisions import Adjustment, AgreementRef, Decision, EligibilityNotice, Evidence, PolicyRef
+from streams.adjudication.facts import (
+    AgreementSpan,
+    Claim,
+    ClaimLine,
+    CostShare,
+    EligibilitySpan,
+    Fact,
+    MemberEligibility,
+    Micros,
+    PathwaySelection,
+    PendExpired,
+    ProviderAgreement,
+    ReadjudicationRequested,
+    TreatmentStart,
+)
+from streams.adjudication.intake import InvalidFact as InvalidFact
+from streams.runtime.processor import Headers
+
+DECISION = "billing-decision"
+NOTICE = "eligibility-notice"
+DECISIONS_TOPIC = catalog.TOPICS[DECISION]
+NOTICES_TOPIC = catalog.TOPICS[NOTICE]
+
+_FACTS: dict[str, type[tuple[Any, ...]]] = {
+    "pathway-selected": PathwaySelection,
+    "treatment-started": TreatmentStart,
+    "claim-received": Claim,
+    "member-eligibility": MemberEligibility,
+    "pend-expired": PendExpired,
+    "readjudication-requested": ReadjudicationRequested,
+    "provider-agreement": ProviderAgreement,
+}
+FACT_TYPES = tuple(_FACTS)  # a fact's type is also the name of its topic
+
+_TYPE_OF = {fact: name for name, fact in _FACTS.items()}
+_MAKERS: dict[str, type[tuple[Any, ...]]] = {
+    "PathwaySelected": PathwaySelection,
+    "TreatmentStarted": TreatmentStart,
+    "ClaimReceived": Claim,
+    "CostShare": CostShare,
+    "ClaimLine": ClaimLine,
+    "MemberEligibility": MemberEligibility,
+    "EligibilitySpan": EligibilitySpan,
+    "PendExpired": PendExpired,
+    "ReadjudicationRequested": ReadjudicationRequested,
+    "ProviderAgreement": ProviderAgreement,
+    "AgreementSpan": AgreementSpan,
+    "BillingDecision": Decision,
+    "Adjustment": Adjustment,
+    "Evidence": Evidence,
+    "DecisionPolicy": PolicyRef,
+    "DecisionAgreement": AgreementRef,
+    "EligibilityNotice": EligibilityNotice,
+    "NoticePolicy": PolicyRef,
+}
+
+_decode = wire.WireReader(_MAKERS).decode
+_write_decision = wire.writer(DECISION)
+_write_notice = wire.writer(NOTICE)
+_parsers: dict[str, Callable[[Any], tuple[Any, ...]]] = {}
+
+
+class BadEvent(Exception):
+    """A JSON event that is malformed or invalid."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(f"{field}: {sentence}" if field else sentence)
+        self.field = field  # such as lines[0].service_date; empty where it is about the event as a whole
+        self.sentence = sentence  # what is expected; never the value found
+
+
+class BadLine(BadEvent):
+    """A line of a JSONL file that is no event, or a malformed or invalid one."""
+
+    def __init__(self, line_number: int, field: str, sentence: str) -> None:
+        super().__init__(field, sentence)
+        self.line_number = line_number  # counted from 1
+
+    def __str__(self) -> str:
+        return f"line {self.line_number}: {super().__str__()}"
+
+
+# Facts
+
+
+def topic_of(fact: Fact) -> str:
+    """The topic that carries a fact; also its `type` in JSON."""
+    return _TYPE_OF[type(fact)]
+
+
+def key_of(fact: Fact) -> str:
+    """The record key of a fact: the patient, or an agreement's NPI."""
+    return fact[1]  # second in every fact, after event_id
+
+
+def fact_from_avro(topic: str, value: bytes | None) -> Fact:
+    """The fact in a record's value. Raises `Unreadable` or `InvalidFact`."""
+    fact = cast(Fact, _decode(topic, value))
+    intake.check(fact)
+    return fact
+
+
+def fact_to_avro(fact: Fact) -> tuple[str, bytes, bytes]:
+    """A fact's topic, key and value."""
+    topic = topic_of(fact)
+    return topic, key_of(fact).encode(), wire.encode(topic, fact)
+
+
+def fact_from_json(event: Any) -> Fact:
+    """The fact of a parsed JSON object, by its `type`. Raises `BadEvent`."""
+    if not isinstance(event, dict):
+        raise BadEvent("", "must be a JSON object with a type")
+    if "type" not in event:
+        raise BadEvent("type", f"is missing; a fact's type is one of {', '.join(FACT_TYPES)}")
+    name = event["type"]
+    if not isinstance(name, str) or name not in _FACTS:
+        raise BadEvent("type", f"is unknown; a fact's type is one of {', '.join(FACT_TYPES)}")
+    fact = cast(Fact, _from_json(name, event))
+    try:
+        intake.check(fact)
+    except InvalidFact as error:
+        raise BadEvent(error.field, error.sentence) from None
+    return fact
+
+
+def fact_to_json(fact: Fact) -> dict[str, Any]:
+    """A fact as a JSON object, `type` first."""
+    return _to_json(topic_of(fact), fact)
+
+
+def read_jsonl(
+    lines: Iterable[bytes | str], on_bad_line: Callable[[BadLine], None] | None = None
+) -> Iterator[tuple[int, Fact]]:
+    """The facts of a JSONL file, each with its line number. Blank lines are skipped.
+
+    A bad line is given to `on_bad_line` and the reading goes on; without it, it is raised. Open the file in binary mode: then a
+    line that is not UTF-8 is named like any other.
+    """
+    for line_number, line in enumerate(lines, start=1):
+        try:
+            fact = _fact_of_line(line)
+        except BadEvent as error:
+            bad = BadLine(line_number, error.field, error.sentence)
+            if on_bad_line is None:
+                raise bad from None
+            on_bad_line(bad)
+        else:
+            if fact is not None:
+                yield line_number, fact
+
+
+# Decisions and notices
+
+
+def decision_from_avro(value: bytes | None) -> Decision:
+    """The decision in a value of `billing-decisions`. Raises `Unreadable`."""
+    return cast(Decision, _decode(DECISIONS_TOPIC, value))
+
+
+def decision_to_avro(decision: Decision) -> bytes:
+    """A decision's value; its key is `patient_id` in UTF-8, its topic `DECISIONS_TOPIC`."""
+    return _write_decision(decision)
+
+
+def decision_from_json(event: Any) -> Decision:
+    """The decision of a parsed JSON object. Raises `BadEvent`."""
+    return cast(Decision, _from_json(DECISION, event))
+
+
+def decision_to_json(decision: Decision) -> dict[str, Any]:
+    """A decision as a JSON object, `type` first."""
+    return _to_json(DECISION, decision)
+
+
+def notice_from_avro(value: bytes | None) -> EligibilityNotice:
+    """The notice in a value of `eligibility-notices`. Raises `Unreadable`."""
+    return cast(EligibilityNotice, _decode(NOTICES_TOPIC, value))
+
+
+def notice_to_avro(notice: EligibilityNotice) -> bytes:
+    """A notice's value; its key is `patient_id` in UTF-8, its topic `NOTICES_TOPIC`."""
+    return _write_notice(notice)
+
+
+def notice_from_json(event: Any) -> EligibilityNotice:
+    """The notice of a parsed JSON object. Raises `BadEvent`."""
+    return cast(EligibilityNotice, _from_json(NOTICE, event))
+
+
+def notice_to_json(notice: EligibilityNotice) -> dict[str, Any]:
+    """A notice as a JSON object, `type` first."""
+    return _to_json(NOTICE, notice)
+
+
+# CloudEvents 1.0, Kafka's binary mode: the event is the record's value, its context the headers
+
+_SPEC_VERSION = ("ce_specversion", b"1.0")
+_CONTENT_TYPE = ("content-type", b"application/avro")
+_SOURCE = ("ce_source", b"pathway-billing")
+_DECISION_TYPE = ("ce_type", DECISION.encode())
+_NOTICE_TYPE = ("ce_type", NOTICE.encode())
+
+
+def fact_headers(fact: Fact, source: str, time: Micros | None = None) -> Headers:
+    """The headers of a fact's record. `source` names the publisher, as a URI reference; `time` is when the fact came about,
+    by default the instant that an order or a start holds itself."""
+    if time is None and isinstance(fact, PathwaySelection):
+        time = fact.selected_at
+    elif time is None and isinstance(fact, TreatmentStart):
+        time = fact.recorded_at
+    headers: Headers = (
+        ("ce_id", fact.event_id.encode()),
+        ("ce_type", topic_of(fact).encode()),
+        ("ce_source", source.encode()),
+        _SPEC_VERSION,
+        _CONTENT_TYPE,
+    )
+    return headers if time is None else (*headers, ("ce_time", json_form.rfc3339_from_micros(time).encode()))
+
+
+def decision_headers(decision: Decision, traceparent: bytes | None = None) -> Headers:
+    """The headers of a decision's record. It has no time: a decision holds no clock reading. `traceparent` is that of the
+    fact that caused it."""
+    return _with_trace(
+        (("ce_id", decision.decision_id.encode()), _DECISION_TYPE, _SOURCE, _SPEC_VERSION, _CONTENT_TYPE), traceparent
+    )
+
+
+def notice_headers(notice: EligibilityNotice, traceparent: bytes | None = None) -> Headers:
+    """The headers of a notice's record. Its id is that of the order's version: there is one notice of each."""
+    notice_id = f"{notice.patient_id}/{notice.order_id}/{notice.order_version}".encode()
+    return _with_trace((("ce_id", notice_id), _NOTICE_TYPE, _SOURCE, _SPEC_VERSION, _CONTENT_TYPE), traceparent)
+
+
+def _with_trace(headers: Headers, traceparent: bytes | None) -> Headers:
+    return headers if traceparent is None else (*headers, ("traceparent", traceparent))
+
+
+# JSON
+
+
+def _from_json(name: str, event: Any) -> tuple[Any, ...]:
+    parse = _parsers.get(name)
+    if parse is None:
+        parse = _parsers[name] = json_form.parser(name, _MAKERS)
+    try:
+        return parse(event)
+    except json_form.FieldError as error:
+        raise BadEvent(error.path, error.sentence) from None
+
+
+def _to_json(name: str, event: tuple[Any, ...]) -> dict[str, Any]:
+    return {"type": name, **json_form.printer(name)(event)}
+
+
+def _fact_of_line(line: bytes | str) -> Fact | None:
+    """The fact of a line, None for a blank one. Raises `BadEvent`."""
+    try:
+        text = (line if isinstance(line, str) else line.decode()).removeprefix("\ufeff")  # a byte order mark
+        if not text.strip():
+            return None
+        event = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise BadEvent("", "is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise BadEvent("", f"is not JSON: {error.msg} at column {error.colno}") from None
+    except ValueError:
+        raise BadEvent("", "holds a number with too many digits") from None
+    except RecursionError:
+        raise BadEvent("", "is nested too deeply") from None
+    return fact_from_json(event)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadEvent(twice, "stands twice in one object")
+    return found
+
+
+def _no_constant(_: str) -> Any:
+    raise BadEvent("", "is not JSON: NaN and Infinity are not numbers there")
