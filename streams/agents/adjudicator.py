@@ -1,0 +1,158 @@
+"""The adjudicator: a lane's processor. Facts of one partition in; decisions, notices, dead letters and patient state out."""
+
+from collections.abc import Sequence
+
+from streams.adjudication.facts import Claim, PatientFact, ProviderAgreement, ReadjudicationRequested
+from streams.adjudication.fold import Step, fold
+from streams.adjudication.policy import Policy
+from streams.agents.agreement_book import AgreementBook
+from streams.agents.intake import Refused, accept
+from streams.agents.patient_state import StoredPatient
+from streams.events import decision_headers, decision_to_avro, notice_headers, notice_to_avro
+from streams.runtime.dead_letters import dead_letter
+from streams.runtime.processor import InputRecord, LaneTable, OutputRecord, Processor
+from streams.runtime.reference import ReferenceFollower
+from streams.topics import (
+    BILLING_DECISIONS,
+    DEAD_LETTERS,
+    ELIGIBILITY_NOTICES,
+    PROVIDER_AGREEMENT,
+    READJUDICATION_REQUESTED,
+)
+
+
+class PatientCache:
+    """Decoded patients of one lane, the least recently used dropped first. Bounded by the claims that they hold.
+
+    A decoded claim with its positions takes some 3 KB; a patient without any counts as one.
+    """
+
+    def __init__(self, max_claims: int) -> None:
+        self._max_claims = max_claims
+        self._patients: dict[str, StoredPatient] = {}
+        self._weights: dict[str, int] = {}
+        self._claims = 0
+
+    def get(self, patient_id: str) -> StoredPatient | None:
+        patient = self._patients.pop(patient_id, None)
+        if patient is not None:
+            self._patients[patient_id] = patient  # most recently used: last
+        return patient
+
+    def put(self, patient: StoredPatient) -> None:
+        """Keep a patient, or weigh it anew after it has grown."""
+        patient_id = patient.record.patient_id
+        weight = 1 + len(patient.record.claims)
+        self._claims += weight - self._weights.get(patient_id, 0)
+        self._weights[patient_id] = weight
+        self._patients[patient_id] = patient
+
+    def trim(self) -> None:
+        """Drop what is over the bound. Only between batches: a patient that a batch has changed is not in the table yet."""
+        while self._claims > self._max_claims and len(self._patients) > 1:
+            patient_id = next(iter(self._patients))
+            del self._patients[patient_id]
+            self._claims -= self._weights.pop(patient_id)
+
+
+class Adjudicator:
+    """Decides the facts of one partition, in order."""
+
+    def __init__(self, book: AgreementBook, follower: ReferenceFollower, policy: Policy, cache_claims: int) -> None:
+        self._book = book
+        self._follower = follower
+        self._policy = policy
+        self._cache = PatientCache(cache_claims)
+
+    async def prepare(self, records: Sequence[InputRecord]) -> None:
+        """Wait for the agreements that these records speak of."""
+        wanted: dict[int, int] = {}
+        for record in records:
+            if record.topic == PROVIDER_AGREEMENT:
+                wanted[record.partition] = max(record.offset, wanted.get(record.partition, 0))
+            elif record.topic == READJUDICATION_REQUESTED:
+                request = accept(record)
+                if isinstance(request, ReadjudicationRequested):
+                    for partition, offset in request.agreements_through or ():
+                        wanted[partition] = max(offset, wanted.get(partition, 0))
+        if wanted:
+            await self._follower.reached(wanted)
+
+    def process(self, table: LaneTable, records: Sequence[InputRecord]) -> list[OutputRecord]:
+        """Fold the records into their patients and publish what comes of it."""
+        self._cache.trim()
+        outputs: list[OutputRecord] = []
+        touched: dict[str, StoredPatient] = {}
+        for record in records:
+            if record.topic == PROVIDER_AGREEMENT:
+                fact: PatientFact | Refused | None = self._book.refused(record)
+            else:
+                accepted = accept(record)
+                assert not isinstance(accepted, ProviderAgreement), "an agreement came in on a patient's topic"
+                fact = accepted
+            if fact is None:
+                continue
+            if not isinstance(fact, Refused):
+                patient = self._patient(table, fact.patient_id)
+                step = fold(patient.record, fact, self._book.agreements, self._policy)
+                if step.changed:
+                    _touch(patient, fact, step)
+                    touched[fact.patient_id] = patient
+                if step.refusal is None:
+                    outputs.extend(_published(step, record))
+                    continue
+                fact = Refused.because(step.refusal)
+            outputs.append(dead_letter(record, fact.reason, fact.sentence, topic=DEAD_LETTERS))
+        for patient in touched.values():
+            patient.store(table.put)
+            self._cache.put(patient)
+        return outputs
+
+    def _patient(self, table: LaneTable, patient_id: str) -> StoredPatient:
+        patient = self._cache.get(patient_id)
+        if patient is None:
+            patient = StoredPatient.load(patient_id, table.get)
+            self._cache.put(patient)
+        return patient
+
+
+def _touch(patient: StoredPatient, fact: PatientFact, step: Step) -> None:
+    if isinstance(fact, Claim):
+        patient.touch_claims((fact.claim_id,))
+    else:
+        patient.touch_head()
+    patient.touch_claims(decision.claim_id for decision in step.decisions)
+
+
+def _published(step: Step, cause: InputRecord) -> list[OutputRecord]:
+    """Decisions and notices as records; the trace of the record that caused them goes on in theirs."""
+    trace = next((value for name, value in cause.headers if name == "traceparent"), None)
+    records = [
+        OutputRecord(
+            BILLING_DECISIONS,
+            decision.patient_id.encode(),
+            decision_to_avro(decision),
+            decision_headers(decision, trace),
+        )
+        for decision in step.decisions
+    ]
+    records.extend(
+        OutputRecord(
+            ELIGIBILITY_NOTICES, notice.patient_id.encode(), notice_to_avro(notice), notice_headers(notice, trace)
+        )
+        for notice in step.notices
+    )
+    return records
+
+
+class AdjudicatorFactory:
+    """Makes the adjudicator of each lane of this worker; all of them share the agreements and the policy."""
+
+    def __init__(self, book: AgreementBook, follower: ReferenceFollower, policy: Policy, cache_claims: int) -> None:
+        self._book = book
+        self._follower = follower
+        self._policy = policy
+        self._cache_claims = cache_claims
+
+    def __call__(self, partition: int) -> Processor:  # noqa: ARG002 - what a lane is for does not depend on its number
+        return Adjudicator(self._book, self._follower, self._policy, self._cache_claims)

@@ -1,0 +1,48 @@
+"""From a record to a fact, or to the reason why it cannot be one (events.md section 5)."""
+
+from typing import NamedTuple
+
+from schemas.wire import Unreadable
+from streams.adjudication.decisions import Refusal
+from streams.adjudication.facts import Fact
+from streams.adjudication.intake import InvalidFact
+from streams.events import fact_from_avro, key_of
+from streams.runtime.dead_letters import MAX_RECORD_BYTES, Reason
+from streams.runtime.processor import InputRecord
+
+
+class Refused(NamedTuple):
+    """A record that belongs to the dead letters."""
+
+    reason: Reason
+    sentence: str
+
+    @classmethod
+    def because(cls, refusal: Refusal) -> "Refused":
+        """The fold's refusal as a dead letter's reason."""
+        return cls(Reason(refusal.reason), refusal.sentence)
+
+
+def accept(record: InputRecord) -> Fact | Refused:
+    """The fact that a record carries, or why it carries none."""
+    value = record.value
+    size_bytes = len(value or b"") + len(record.key or b"")
+    if size_bytes > MAX_RECORD_BYTES:
+        return Refused(Reason.TOO_LARGE, f"key and value have {size_bytes} bytes; at most {MAX_RECORD_BYTES} are taken")
+    if value is None:
+        return Refused(
+            Reason.UNREADABLE, "the record has no value: facts are never deleted, they are corrected by a new version"
+        )
+    try:
+        fact = fact_from_avro(record.topic, value)
+    except Unreadable as error:
+        return Refused(Reason.UNREADABLE, str(error))
+    except InvalidFact as error:
+        return Refused(Reason.INVALID, str(error))
+    key = key_of(fact)
+    if record.key != key.encode():
+        return Refused(
+            Reason.KEY_MISMATCH,
+            "the record's key is not the one of its content: another worker may decide this patient",
+        )
+    return fact

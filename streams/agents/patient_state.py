@@ -1,0 +1,185 @@
+"""A patient's record as values of the patient table.
+
+A patient of 5,000 claims must stay below Kafka's record limit, and a new claim must not rewrite the whole history. So claims,
+with the positions of their lines, are kept in *segments* of at most 16 claims, in order of arrival:
+
+==========================================  =======================================================================
+key                                         value
+==========================================  =======================================================================
+patient_id                                  the head: every other fact, and segment 0
+patient_id, a zero byte, segment number     segment 1, 2, 3 ...
+==========================================  =======================================================================
+
+A value is one byte, the format's version, and a MessagePack array: compact, and encoded and decoded in about a microsecond a
+claim. What derives from the facts is not stored. Patient ids hold no zero byte (intake refuses it).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from streams.adjudication.facts import (
+    Claim,
+    MemberEligibility,
+    PathwaySelection,
+    ReadjudicationRequested,
+    TreatmentStart,
+)
+from streams.adjudication.record import PatientRecord, Position
+from streams.runtime.failure import WorkerFailure
+
+FORMAT_VERSION = 1
+_VERSION_BYTE = bytes((FORMAT_VERSION,))
+
+SEGMENT_CLAIMS = 16
+"""A typical patient bills about 12 claims a year: one value. At 16 claims a value has some 6 KB, so that the changelog grows by
+at most that much for a claim, however long the history."""
+
+SEGMENT_BYTES = 128 << 10
+"""A segment that has grown to this size takes no further claim, however few it holds."""
+
+
+class UnknownStateFormat(WorkerFailure):
+    """A table value of a format that this version does not know: it was written by a newer one."""
+
+
+class _Segment(NamedTuple):
+    claims: tuple[Claim, ...]
+    positions: tuple[tuple[str, int, Position], ...]  # claim_id, line_number
+
+
+class _Head(NamedTuple):
+    orders: tuple[PathwaySelection, ...]  # every version that was taken in
+    starts: tuple[TreatmentStart, ...]
+    eligibility: tuple[MemberEligibility, ...]
+    expired: tuple[str, ...]  # claim ids, sorted
+    readjudications: tuple[ReadjudicationRequested, ...]
+    segments: int  # how many there are, segment 0 included
+    first: _Segment
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode_segment = msgspec.msgpack.Decoder(_Segment).decode
+
+
+class StoredPatient:
+    """A patient's record together with where its parts are stored."""
+
+    __slots__ = ("_dirty", "_key", "_segment_of", "_segments", "record")
+
+    def __init__(self, record: PatientRecord) -> None:
+        self.record = record
+        self._key = record.patient_id.encode()
+        self._segments: list[tuple[list[str], int]] = [([], 0)]  # claim ids and encoded size of each
+        self._segment_of: dict[str, int] = {}
+        self._dirty: set[int] = set()
+
+    @classmethod
+    def load(cls, patient_id: str, get: Callable[[bytes], bytes | None]) -> "StoredPatient":
+        """Read a patient from the table; one without a value there is new. Raises UnknownStateFormat."""
+        stored = cls(PatientRecord(patient_id))
+        value = get(stored._key)
+        if value is None:
+            return stored
+        head = _decode_head(_body(value))
+        record = stored.record
+        for order in head.orders:
+            record.keep_order(order)
+        for start in head.starts:
+            record.keep_start(start)
+        for eligibility in head.eligibility:
+            record.keep_eligibility(eligibility)
+        record.expired.update(head.expired)
+        record.readjudications.update((request.event_id, request) for request in head.readjudications)
+        stored._take(0, head.first, len(value))
+        for number in range(1, head.segments):
+            value = get(_segment_key(stored._key, number))
+            assert value is not None, "a segment of a patient's claims is missing from the table"
+            stored._segments.append(([], 0))
+            stored._take(number, _decode_segment(_body(value)), len(value))
+        return stored
+
+    def _take(self, number: int, segment: _Segment, size_bytes: int) -> None:
+        claim_ids, _ = self._segments[number]
+        for claim in segment.claims:
+            self.record.keep_claim(claim)
+            claim_ids.append(claim.claim_id)
+            self._segment_of[claim.claim_id] = number
+        for claim_id, line_number, position in segment.positions:
+            self.record.positions[claim_id, line_number] = position
+        self._segments[number] = (claim_ids, size_bytes)
+
+    def touch_head(self) -> None:
+        """A fact other than a claim was taken in."""
+        self._dirty.add(0)
+
+    def touch_claims(self, claim_ids: Iterable[str]) -> None:
+        """Claims were taken in, or their lines decided anew."""
+        for claim_id in claim_ids:
+            number = self._segment_of.get(claim_id)
+            if number is None:
+                number = self._room_for(claim_id)
+            self._dirty.add(number)
+
+    def _room_for(self, claim_id: str) -> int:
+        claim_ids, size_bytes = self._segments[-1]
+        if len(claim_ids) >= SEGMENT_CLAIMS or size_bytes >= SEGMENT_BYTES:
+            self._segments.append(([], 0))
+            self._dirty.add(0)  # the head counts the segments
+        number = len(self._segments) - 1
+        self._segments[number][0].append(claim_id)
+        self._segment_of[claim_id] = number
+        return number
+
+    def store(self, put: Callable[[bytes, bytes], None]) -> None:
+        """Write what was touched since the last time."""
+        for number in sorted(self._dirty):
+            value = _VERSION_BYTE + _encode(self._segment(number) if number else self._head())
+            self._segments[number] = (self._segments[number][0], len(value))
+            put(_segment_key(self._key, number) if number else self._key, value)
+        self._dirty.clear()
+
+    def _segment(self, number: int) -> _Segment:
+        record = self.record
+        claims = tuple(record.claims[claim_id] for claim_id in self._segments[number][0])
+        return _Segment(
+            claims,
+            tuple(
+                (claim.claim_id, line.line_number, position)
+                for claim in claims
+                for line in claim.lines
+                if (position := record.positions.get((claim.claim_id, line.line_number))) is not None
+            ),
+        )
+
+    def _head(self) -> _Head:
+        record = self.record
+        return _Head(
+            tuple(order for versions in record.order_versions.values() for order in versions.values()),
+            tuple(start for versions in record.start_versions.values() for start in versions.values()),
+            tuple(record.eligibility_versions.values()),
+            tuple(sorted(record.expired)),
+            tuple(record.readjudications.values()),
+            len(self._segments),
+            self._segment(0),
+        )
+
+
+def is_patient_key(key: bytes) -> bool:
+    """Whether a key of the table is a patient's head (and not a segment, nor the lane's position)."""
+    return b"\x00" not in key
+
+
+def _segment_key(patient_key: bytes, number: int) -> bytes:
+    return b"%b\x00%d" % (patient_key, number)
+
+
+def _body(value: bytes) -> memoryview:
+    if value[:1] != _VERSION_BYTE:
+        raise UnknownStateFormat(
+            f"the patient table has a value of format {value[0] if value else 'none'}, this version reads {FORMAT_VERSION}",
+            "Run the version that wrote it, or a newer one",
+        )
+    return memoryview(value)[1:]

@@ -1,0 +1,64 @@
+"""The worker's HTTP endpoint: `/metrics` for Prometheus, `/health/live` and `/health/ready` for whoever runs it.
+
+Live: the event loop answers and nothing has failed. Ready: every assigned lane is open. Faust's own web server cannot tell: it
+answers before the tables are recovered.
+"""
+
+import mode
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams.runtime.failure import WorkerFailure
+from streams.runtime.lanes import Lanes
+from streams.runtime.service_log import service_log
+
+
+class HealthServer(mode.Service):
+    """Serves metrics and health of these lanes."""
+
+    logger = service_log
+
+    def __init__(self, lanes: Lanes, host: str, port: int) -> None:
+        super().__init__()
+        self._lanes = lanes
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    async def on_start(self) -> None:
+        """Listen. Raises WorkerFailure when the address cannot be used."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/metrics", self._metrics),
+                web.get("/health/live", self._live),
+                web.get("/health/ready", self._ready),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as exc:
+            raise WorkerFailure(
+                f"cannot serve metrics on {self._host}:{self._port} ({exc.strerror})",
+                "Choose another --metrics-host or --metrics-port",
+            ) from exc
+
+    async def on_stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return _answer(self._lanes.fail.failure is None, "live", "stopping after a failure")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return _answer(self._lanes.ready, "ready", "lanes are opening")
+
+
+def _answer(yes: bool, text: str, otherwise: str) -> web.Response:
+    return web.Response(text=text if yes else otherwise, status=200 if yes else 503)

@@ -1,0 +1,322 @@
+"""A lane: the one owner of a partition number, of all input topics and of the table's changelog.
+
+    open    1. start the transactional producer: fences the former owner, settles its open transaction
+            2. bring the local store up to the changelog's end
+            3. take the position from the changelog
+    batch   4. take an unbroken piece of input, bounded by count and bytes; wait for the reference data it needs; process
+            5. one transaction: outputs, changed table values, position; about once a second the group's offsets; it is
+               committed when every record batch is delivered
+            6. committed: write the local store, go on
+    doubt   7. stop the worker: nothing that is not committed is visible, all of it will be done again
+
+What fails where, and what then holds: before 5 and within 5, the transaction is never committed and the next owner's fence
+aborts it; between the commit and its answer, the position in the changelog tells the next owner whether it counts; between 5
+and 6, the local store is behind the log and recovery brings it up.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from streams import metrics
+from streams.runtime.dead_letters import FloodLimit, Reason, counted_refusals, reasons_of
+from streams.runtime.failure import FailureHandler
+from streams.runtime.inbox import Batch, Inbox
+from streams.runtime.position import POSITION_KEY, Position
+from streams.runtime.processor import OutputRecord, Processor, ProcessorFactory
+from streams.runtime.recovery import Recovered, consumer_for, recover
+from streams.runtime.settings import LaneSettings
+from streams.runtime.start_position import start_position
+from streams.runtime.stores import Store, StoreIdentity, open_store
+from streams.runtime.table import TableTransaction, running_transaction
+from streams.runtime.transactions import LaneProducer
+from streams.runtime.transport import Fetched, LaneConsumer, Session
+
+log = logging.getLogger(__name__)
+
+OnStep = Callable[[str], None]
+"""Called when a lane reaches a named step; fault tests stop the process there."""
+
+
+class _Open(NamedTuple):
+    """What an open lane holds."""
+
+    producer: LaneProducer
+    store: Store
+    processor: Processor
+
+
+class Lane:
+    """One lane, from its opening to its end. Runs in a task of its own; lanes run side by side."""
+
+    def __init__(
+        self,
+        partition: int,
+        settings: LaneSettings,
+        make_processor: ProcessorFactory,
+        consumer: LaneConsumer,
+        fail: FailureHandler,
+        on_step: OnStep,
+    ) -> None:
+        self.partition = partition
+        self._settings = settings
+        self._make_processor = make_processor
+        self._consumer = consumer
+        self._fail = fail
+        self._on_step = on_step
+        self._inputs = {TP(topic, partition) for topic in settings.input_topics}
+        self._inbox = Inbox(partition, settings.batch)
+        self._open: _Open | None = None
+        self._position = Position({})
+        self._flood = FloodLimit()
+        self._session: Session | None = None
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._producer: LaneProducer | None = None
+        self._in_doubt = False
+        self._seconds_per_record = 0.001  # until it is measured: careful
+        self._group_offsets: dict[str, int] = {}
+        self._group_offsets_at = 0.0
+
+    @property
+    def store(self) -> Store | None:
+        """The local store, while the lane is open."""
+        return None if self._open is None else self._open.store
+
+    @property
+    def is_trusted(self) -> bool:
+        """Open, and never failed."""
+        return self._open is not None and not self._in_doubt
+
+    @property
+    def positions(self) -> dict[TP, int]:
+        """Where the lane stands in each of its input partitions."""
+        return {tp: self._position.offsets[tp.topic] for tp in self._inputs}
+
+    async def open(self) -> None:
+        """Fence, recover, take the position. Reads no input yet: see `begin_session`."""
+        settings, started = self._settings, time.monotonic()
+        self._producer = LaneProducer(settings, self.partition)
+        await self._producer.start()
+        fenced = time.monotonic()
+        identity = StoreIdentity(
+            settings.changelog_topic, settings.topic_ids.get(settings.changelog_topic, ""), self.partition
+        )
+        store = await asyncio.to_thread(open_store, settings.store, settings.state_folder, identity)
+        try:
+            recovered = await self._read_log(store)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first cause counts
+                store.close()
+            raise
+        self._open = _Open(self._producer, store, self._make_processor(self.partition))
+        self._flood = FloodLimit(self._position.refusals, self._position.refused_in_row)
+        metrics.LANES_OPEN.inc()
+        metrics.RECOVERED_RECORDS.inc(recovered.records)
+        metrics.RECOVERY_SECONDS.observe(recovered.seconds)
+        if recovered.rebuilt_because is not None:
+            log.warning("partition %d: local store rebuilt, because %s", self.partition, recovered.rebuilt_because)
+        log.info(
+            "partition %d: open after %.0f ms (%d records recovered in %.0f ms)",
+            self.partition,
+            (time.monotonic() - started) * 1000,
+            recovered.records,
+            (time.monotonic() - fenced) * 1000,
+        )
+
+    async def begin_session(self, session: Session, still_wanted: Callable[[], bool]) -> None:
+        """Seek to where the lane stands and let input in, until `quiesce`."""
+        self._session = session
+        if not await self._consumer.begin_session(self.positions, session, still_wanted):
+            return
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{self.partition}")
+
+    def deliver(self, tp: TP, fetched: Fetched) -> None:
+        """Take what a fetch returned; of another session than the running one, nothing."""
+        if fetched.session is not self._session:
+            metrics.STALE_FETCHES.inc()
+            return
+        try:
+            self._inbox.add(tp.topic, fetched.start, fetched.records, fetched.end)
+        except Exception as exc:  # noqa: BLE001  # whatever it is, the lane's input is in doubt
+            self._fail(exc, doing=f"taking input for partition {self.partition}")
+            return
+        if self._inbox.is_full:
+            self._consumer.hold(self._inputs)
+        self._arrived.set()
+
+    def refuse_input(self) -> None:
+        """End the session at once: what still arrives is ignored."""
+        self._session = None
+        self._inbox.clear()
+
+    async def quiesce(self) -> None:
+        """Take no more input and wait until the running transaction is settled."""
+        self.refuse_input()
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Settle the running transaction and let go of everything."""
+        await self.quiesce()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        held, self._open = self._open, None
+        if held is not None:
+            metrics.LANES_OPEN.dec()
+            if not self._in_doubt:
+                with contextlib.suppress(Exception):  # only lag monitors miss it; the position is in the changelog
+                    await self._catch_up_group_offsets(held)
+            held.store.close()
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def _read_log(self, store: Store) -> Recovered:
+        settings = self._settings
+        consumer = consumer_for(settings)
+        try:
+            await consumer.start()
+            changelog = TopicPartition(settings.changelog_topic, self.partition)
+            recovered = await recover(store, consumer, changelog, settings)
+            self._position = await start_position(store, consumer, self.partition, settings)
+            return recovered
+        finally:
+            await consumer.stop()
+
+    async def _run(self) -> None:
+        assert self._open is not None
+        try:
+            while True:
+                await self._wait_for_input(self._open)
+                await self._run_batch(self._open)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:  # noqa: BLE001  # any doubt stops the worker
+            self._in_doubt = True
+            self._fail(exc, doing=f"processing partition {self.partition}")
+
+    async def _wait_for_input(self, held: _Open) -> None:
+        """Return when there is input. While there is none, let the group's offsets catch up."""
+        while not len(self._inbox):
+            self._arrived.clear()
+            behind = self._group_offsets != self._position.offsets
+            try:
+                async with asyncio.timeout(self._settings.group_offsets_every_seconds if behind else None):
+                    await self._arrived.wait()
+            except TimeoutError:
+                if self._session is not None:  # else the partition may be another's by now, whose fence would stop us
+                    async with self._busy():
+                        await self._catch_up_group_offsets(held)
+        if self._settings.linger_seconds and self._inbox.is_low:
+            await asyncio.sleep(self._settings.linger_seconds)
+
+    async def _run_batch(self, held: _Open) -> None:
+        session = self._session
+        if session is None or not len(self._inbox):
+            return  # a rebalance emptied the inbox
+        batch = self._inbox.take(self._position.offsets, self._records_in_time())
+        if self._inbox.is_low:
+            self._consumer.release(self._inputs)
+        if not batch.records:
+            # Transaction markers alone move the position; a later transaction writes it, until then they are read again.
+            self._position = dataclasses.replace(self._position, offsets=batch.positions)
+            return
+        await held.processor.prepare(batch.records)
+        if self._session is not session:
+            return  # a rebalance came while reference data was awaited: the lane will seek back to its position
+        async with self._busy():
+            await self._decide(held, batch)
+
+    async def _decide(self, held: _Open, batch: Batch) -> None:
+        started = time.perf_counter()
+        table = TableTransaction(held.store)
+        running = running_transaction.set(table)
+        try:
+            outputs = held.processor.process(table, batch.records)
+        finally:
+            running_transaction.reset(running)
+        processed = time.perf_counter()
+        refused = reasons_of(outputs, topic=self._settings.dead_letter_topic)
+        flood = self._flood_after(batch, refused)
+        position = dataclasses.replace(
+            self._position, offsets=batch.positions, refusals=flood.spans, refused_in_row=flood.in_row
+        )
+        due = time.monotonic() - self._group_offsets_at > self._settings.group_offsets_every_seconds
+        await self._commit(held, outputs, table.changes, position, with_group_offsets=due)
+        self._flood = flood
+
+        # Half the newest, half what was before: follows a change of cost within a few batches
+        self._seconds_per_record += ((processed - started) / len(batch.records) - self._seconds_per_record) / 2
+        metrics.PROCESSING_SECONDS.observe(processed - started)
+        metrics.COMMIT_SECONDS.observe(time.perf_counter() - processed)
+        metrics.BATCH_RECORDS.observe(len(batch.records))
+        metrics.INPUT_TO_COMMIT_SECONDS.observe(max(0.0, time.time() - batch.records[0].timestamp_ms / 1000))
+        for topic, count in Counter(record.topic for record in batch.records).items():
+            metrics.RECORDS.labels(topic).inc(count)
+        for reason in refused.values():
+            metrics.DEAD_LETTERS.labels(reason.value).inc()
+
+    async def _commit(
+        self,
+        held: _Open,
+        outputs: list[OutputRecord],
+        changes: dict[bytes, bytes | None],
+        position: Position,
+        *,
+        with_group_offsets: bool,
+    ) -> None:
+        """One transaction, from its begin to the local store. Nothing of the lane changes unless all of it succeeds."""
+        changes = {**changes, POSITION_KEY: position.encode()}
+        self._on_step("before begin")
+        await held.producer.begin()
+        publication = await held.producer.publish(outputs, changes.items())
+        self._on_step("sent")
+        if with_group_offsets:
+            await held.producer.send_group_offsets(
+                {topic: position.offsets[topic] for topic in self._settings.input_topics}
+            )
+        await held.producer.delivered(publication)
+        self._on_step("before commit")
+        await held.producer.commit()
+        self._on_step("committed")
+        held.store.apply(changes, publication.next_changelog_offset())
+        self._on_step("stored")
+        self._position = position
+        if with_group_offsets:
+            self._group_offsets = position.offsets
+            self._group_offsets_at = time.monotonic()
+
+    async def _catch_up_group_offsets(self, held: _Open) -> None:
+        """A transaction for the group's offsets alone, when no input comes to carry them; never ahead of the changelog."""
+        if self._group_offsets != self._position.offsets:
+            await self._commit(held, [], {}, self._position, with_group_offsets=True)
+
+    def _records_in_time(self) -> int:
+        """How many records the lane may process at once, by what the last ones cost."""
+        return max(1, int(self._settings.batch.processing_seconds / self._seconds_per_record))
+
+    def _flood_after(self, batch: Batch, refused: dict[tuple[str, int], Reason]) -> FloodLimit:
+        if not self._settings.dead_letter_flood_limit or not (refused or self._flood.spans):
+            return self._flood  # the window begins with the first refused record
+        return self._flood.after(counted_refusals(batch.records, refused))
+
+    @contextlib.asynccontextmanager
+    async def _busy(self) -> AsyncIterator[None]:
+        """While busy, the lane cannot be taken away: `quiesce` waits."""
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._idle.set()

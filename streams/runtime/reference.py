@@ -1,0 +1,118 @@
+"""Reference data: one whole topic, read completely before the first fact is decided, then followed.
+
+Unlike the input of lanes, every worker reads all partitions, from the beginning, with a consumer of its own and no group.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiokafka
+from aiokafka.structs import TopicPartition
+
+from streams.runtime.failure import FailureHandler, WorkerFailure
+from streams.runtime.processor import InputRecord
+
+log = logging.getLogger(__name__)
+
+OnRecord = Callable[[InputRecord], None]
+
+
+class ReferenceFollower:
+    """Calls `on_record` for each committed record of a topic, in order within each partition, from the event loop.
+
+    A record that `on_record` cannot use is its own affair; an exception from it stops the worker.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, on_record: OnRecord) -> None:
+        self.topic = topic
+        self._bootstrap_servers = bootstrap_servers
+        self._on_record = on_record
+        self._consumer: Any = None
+        self._positions: dict[int, int] = {}
+        self._moved = asyncio.Condition()
+        self._ends_at_start: dict[int, int] = {}
+        self._started = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, fail: FailureHandler) -> None:
+        """Begin to read. What goes wrong from now on is told to `fail`."""
+        self._task = asyncio.get_running_loop().create_task(self._follow(fail), name=f"follow-{self.topic}")
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def caught_up(self) -> None:
+        """Wait until everything that was in the topic at the start has been read."""
+        await self._started.wait()
+        await self._wait_for(self._ends_at_start)
+
+    async def reached(self, offsets: Mapping[int, int]) -> None:
+        """Wait until the record at each of these offsets (by partition, inclusive) has been read.
+
+        Bounded by the log as it is now: an offset beyond the end, or a partition that does not exist, is not waited for.
+        """
+        await self._started.wait()
+        wanted = {p: offset + 1 for p, offset in offsets.items() if offset + 1 > self._positions.get(p, offset + 1)}
+        if not wanted:
+            return
+        tps = {p: TopicPartition(self.topic, p) for p in wanted}
+        ends = await self._consumer.end_offsets(list(tps.values()))
+        await self._wait_for({p: min(offset, ends[tps[p]]) for p, offset in wanted.items()})
+
+    async def _wait_for(self, positions: Mapping[int, int]) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: all(self._positions[p] >= offset for p, offset in positions.items()))
+
+    async def _follow(self, fail: FailureHandler) -> None:
+        consumer = self._consumer = aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            fetch_max_wait_ms=500,
+            retry_backoff_ms=20,
+        )
+        try:
+            await consumer.start()
+            tps = await self._partitions(consumer)
+            consumer.assign(tps)
+            begins = await consumer.beginning_offsets(tps)
+            ends = await consumer.end_offsets(tps)
+            for tp in tps:
+                consumer.seek(tp, begins[tp])
+                self._positions[tp.partition] = begins[tp]
+                self._ends_at_start[tp.partition] = ends[tp]
+            self._started.set()
+            while True:
+                await self._read(consumer, tps)
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # without its reference data the worker must not decide
+            fail(exc, doing=f"reading {self.topic}")
+        finally:
+            with contextlib.suppress(Exception):
+                await consumer.stop()
+
+    async def _partitions(self, consumer: Any) -> list[TopicPartition]:
+        partitions = await consumer._client._wait_on_metadata(self.topic)
+        if not partitions:
+            raise WorkerFailure(f"topic {self.topic} does not exist", "Create the topics: `pathway-billing topics`")
+        return [TopicPartition(self.topic, p) for p in sorted(partitions)]
+
+    async def _read(self, consumer: Any, tps: list[TopicPartition]) -> None:
+        for fetched in (await consumer.getmany(timeout_ms=100)).values():
+            for r in fetched:
+                self._on_record(InputRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers))
+            await asyncio.sleep(0)
+        positions = {tp.partition: await consumer.position(tp) for tp in tps}
+        if positions != self._positions:
+            async with self._moved:
+                self._positions = positions
+                self._moved.notify_all()

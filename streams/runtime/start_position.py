@@ -1,0 +1,62 @@
+"""Where a lane that opens begins to read, and whether that can be true.
+
+Missing evidence must not become a decision: a table that was lost while the group had already committed offsets, or an input
+topic that is not the one that was read before, stops the worker with the ways out.
+"""
+
+from collections.abc import Mapping
+
+import aiokafka
+from aiokafka.structs import TopicPartition
+
+from streams.runtime.failure import WorkerFailure
+from streams.runtime.position import POSITION_KEY, Position
+from streams.runtime.settings import LaneSettings
+from streams.runtime.stores import Store
+
+
+async def start_position(
+    store: Store, consumer: aiokafka.AIOKafkaConsumer, partition: int, settings: LaneSettings
+) -> Position:
+    """The position of the last committed transaction; topics it does not know start at the group's offset or the beginning.
+
+    Call it after the fence and the recovery: before the fence, a commit may still be on its way.
+    """
+    stored = store.get(POSITION_KEY)
+    position = Position({}) if stored is None else Position.decode(stored)
+    _check_topic_ids(position.topic_ids, settings.topic_ids)
+    inputs = {topic: TopicPartition(topic, partition) for topic in settings.input_topics}
+    begins = await consumer.beginning_offsets(list(inputs.values()))
+    ends = await consumer.end_offsets(list(inputs.values()))
+    offsets = dict(position.offsets)
+    for topic, tp in inputs.items():
+        if topic not in offsets:
+            committed: int | None = await consumer.committed(tp)
+            if stored is None and committed:
+                raise _table_lost(settings, partition)
+            offsets[topic] = begins[tp] if committed is None else committed
+        if not begins[tp] <= offsets[topic] <= ends[tp]:
+            raise WorkerFailure(
+                f"partition {partition} stands at offset {offsets[topic]} of {topic}, which holds {begins[tp]} to {ends[tp]}",
+                "The topic was made again, truncated, or lost records to retention (facts are kept for ever). Restore it, or "
+                "decide everything anew under another application id (--app-id)",
+            )
+    return Position(offsets, {**position.topic_ids, **settings.topic_ids}, position.refusals, position.refused_in_row)
+
+
+def _check_topic_ids(known: Mapping[str, str], current: Mapping[str, str]) -> None:
+    for topic, topic_id in current.items():
+        if known.get(topic, topic_id) != topic_id:
+            raise WorkerFailure(
+                f"{topic} was deleted and made again since its records were processed",
+                "The table still holds the effects of the former records. Restore the topic, or decide everything anew under "
+                "another application id (--app-id)",
+            )
+
+
+def _table_lost(settings: LaneSettings, partition: int) -> WorkerFailure:
+    return WorkerFailure(
+        f"{settings.changelog_topic}/{partition} holds no position although group {settings.app_id} has committed offsets: "
+        "the table was lost",
+        "Restore the changelog; or delete the group's offsets to decide everything anew from the first fact",
+    )

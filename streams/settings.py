@@ -1,0 +1,224 @@
+"""The settings of the command line and of the worker: each a flag, and an environment variable `PATHWAY_BILLING_<NAME>`.
+
+A command takes the settings that it needs with `@settings_options(...)` and gets them as one `Settings` value; whoever has
+no command line reads the environment alone with `settings_from_environment()`.
+"""
+
+import functools
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, ParamSpec, TypeVar
+
+import click
+
+from deploy.broker import answers, find_running
+
+ENVIRONMENT_PREFIX = "PATHWAY_BILLING_"
+
+ROCKSDB = "rocksdb"
+MEMORY = "memory"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ProblemError(click.ClickException):
+    """The command did its work and found problems, or could not finish it: `error: ...` on standard error, exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+
+
+class UsageError(ProblemError):
+    """The command was called wrongly or got input that it cannot use: `error: ...` on standard error, exit code 2."""
+
+    exit_code = 2
+
+
+def default_data_dir() -> Path:
+    """`pathway-billing` in the person's data folder, by the XDG convention."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pathway-billing"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command or a worker needs to know of where it runs."""
+
+    bootstrap_servers: str | None = None  # host:port,...; None: the broker that runs on the data folder
+    data_dir: Path = field(default_factory=default_data_dir)
+    app_id: str = "pathway-billing"  # the Faust app: names the consumer group, the changelog and the transactional ids
+    partitions: int = 12  # of every topic, for life
+    replication_factor: int = 1
+    store: str = ROCKSDB  # ROCKSDB or MEMORY: where a worker keeps the patient table
+    state_dir: Path | None = None  # of the RocksDB store; None: `state` in the data folder
+    request_timeout_seconds: float = 30.0
+    session_timeout_seconds: float = 10.0
+
+    @property
+    def broker_dir(self) -> Path:
+        """The embedded broker's part of the data folder."""
+        return self.data_dir / "broker"
+
+    @property
+    def worker_state_dir(self) -> Path:
+        return self.state_dir or self.data_dir / "state"
+
+    @property
+    def min_insync_replicas(self) -> int:
+        """One replica may be away without stopping the writers: 2 of 3; with one or two copies it takes one."""
+        return max(1, self.replication_factor - 1)
+
+
+class _Servers(click.ParamType):
+    """host:port,host:port"""
+
+    name = "host:port,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        servers = [server.strip() for server in str(value).split(",")]
+        for server in servers:
+            host, _, port = server.rpartition(":")
+            if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+                self.fail(f"{server!r} is not of the form host:port, such as 127.0.0.1:9092.", param, ctx)
+        return ",".join(servers)
+
+
+class _AppId(click.ParamType):
+    """A name that Kafka takes as part of topic names and transactional ids."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", str(value)):
+            self.fail(f"{value!r} may only have letters, digits, '.', '_' and '-', 100 at most.", param, ctx)
+        return str(value)
+
+
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
+    "bootstrap_servers": (
+        "--bootstrap-servers",
+        _Servers(),
+        "Kafka brokers.  [default: the embedded broker that runs on the data folder; demo starts one of its own]",
+    ),
+    "data_dir": ("--data", _DIRECTORY, "Data folder: of the embedded broker, and of a worker's local state."),
+    "app_id": ("--app-id", _AppId(), "Names the worker's consumer group, changelog and transactions."),
+    "partitions": ("--partitions", click.IntRange(1, 10_000), "Partitions of every topic; for the life of the topics."),
+    "replication_factor": ("--replication-factor", click.IntRange(1, 100), "Copies of every topic."),
+    "store": ("--store", click.Choice([ROCKSDB, MEMORY]), "Where a worker keeps the patient table."),
+    "state_dir": ("--state", _DIRECTORY, "Folder of the RocksDB store.  [default: state in the data folder]"),
+    "request_timeout_seconds": (
+        "--request-timeout",
+        click.FloatRange(0.1, 3600),
+        "Seconds that Kafka may take to answer a request.",
+    ),
+    "session_timeout_seconds": (
+        "--session-timeout",
+        click.FloatRange(6, 1800),
+        "Seconds of silence after which a worker's partitions go to another.",
+    ),
+}
+
+CLIENT_SETTINGS = ("bootstrap_servers", "data_dir", "request_timeout_seconds")
+TOPIC_SETTINGS = (*CLIENT_SETTINGS, "app_id", "partitions", "replication_factor")
+WORKER_SETTINGS = (*TOPIC_SETTINGS, "store", "state_dir", "session_timeout_seconds")
+
+
+def settings_options(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Give a command the options of these settings; it gets them as its keyword argument `settings`."""
+
+    def decorate(command: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(command)
+        def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = {name: kwargs.pop(name) for name in names}
+            kwargs["settings"] = Settings(**given)  # type: ignore[arg-type]
+            return command(*args, **kwargs)
+
+        decorated: Callable[P, R] = with_settings
+        for name in reversed(names):
+            decorated = _option(name)(decorated)
+        return decorated
+
+    return decorate
+
+
+kafka_options = settings_options(*CLIENT_SETTINGS)
+topic_options = settings_options(*TOPIC_SETTINGS)
+worker_options = settings_options(*WORKER_SETTINGS)
+
+
+def settings_from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings as the environment alone has them. Raises UsageError that names the variable with a wrong value."""
+    environment = os.environ if environment is None else environment
+    given = {}
+    for name, (_flag, kind, _help) in _OPTIONS.items():
+        variable = environment_variable(name)
+        if text := environment.get(variable):
+            try:
+                given[name] = kind.convert(text, None, None)
+            except click.BadParameter as error:
+                raise UsageError(f"{variable}: {error.message}") from None
+    return Settings(**given)
+
+
+def environment_variable(name: str) -> str:
+    """The environment variable of a setting: its flag in capitals."""
+    return ENVIRONMENT_PREFIX + _OPTIONS[name][0].removeprefix("--").replace("-", "_").upper()
+
+
+def resolve_bootstrap_servers(settings: Settings, wait_seconds: float = 0) -> str:
+    """The Kafka to talk to, which answers: the given one, else the embedded broker that runs on the data folder.
+
+    Waits up to `wait_seconds` for it. Raises UsageError that says how to start one.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while not (found := _answering_servers(settings)):
+        if time.monotonic() >= deadline:
+            raise UsageError(_no_broker(settings, wait_seconds))
+        time.sleep(0.1)
+    return found
+
+
+def _answering_servers(settings: Settings) -> str | None:
+    if settings.bootstrap_servers:
+        return settings.bootstrap_servers if answers(settings.bootstrap_servers) else None
+    broker = find_running(settings.broker_dir)
+    return broker.bootstrap_servers if broker else None
+
+
+def _no_broker(settings: Settings, wait_seconds: float) -> str:
+    waited = f" within {wait_seconds:g} seconds" if wait_seconds else ""
+    if settings.bootstrap_servers:
+        return (
+            f"no Kafka answers on {settings.bootstrap_servers}{waited}. Start it, or correct --bootstrap-servers "
+            f"({environment_variable('bootstrap_servers')})."
+        )
+    data = "" if settings.data_dir == default_data_dir() else f" --data {settings.data_dir}"
+    return (
+        f"no broker runs on the data folder {settings.data_dir}{waited}. Start one in another terminal with "
+        f"`pathway-billing broker{data}`, or name a Kafka with --bootstrap-servers."
+    )
+
+
+def _option(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    flag, kind, text = _OPTIONS[name]
+    default = getattr(Settings(), name)
+    shown: str | bool = default is not None
+    if name == "data_dir":
+        default, shown = default_data_dir, "~/.local/share/pathway-billing"
+    return click.option(
+        flag,
+        name,
+        type=kind,
+        default=default,
+        show_default=shown,
+        envvar=environment_variable(name),
+        show_envvar=True,
+        help=text,
+    )
