@@ -1,0 +1,141 @@
+"""`pathway-billing publish`: facts from a JSONL file to Kafka."""
+
+import gc
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from streams.events import BadLine, read_jsonl
+from streams.publisher import FactRecord, Publisher, PublishError, UnreachableError
+from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
+
+MAX_NAMED_LINES = 20
+SOURCE = "/pathway-billing/publish"
+STANDARD_INPUT = "-"
+
+
+@click.command("publish")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--source", default=SOURCE, show_default=True, help="Who publishes, as a URI reference (ce_source).")
+@kafka_options
+def command(file: str, as_json: bool, source: str, settings: Settings) -> None:
+    """Publish the facts of FILE (JSONL; - is standard input) and wait until Kafka has acknowledged them all.
+
+    All lines of a file are checked first: if one is malformed or invalid, each such line is named, nothing is published, and
+    the exit code is 2. Meanwhile the facts wait in memory, about 1 KB each. Standard input is published as it comes, up to
+    its first bad line.
+
+    Publishing the same facts again does no harm: the worker knows a repeat when it sees one.
+    """
+    with _progress() as progress:
+        if file == STANDARD_INPUT:
+            servers = resolve_bootstrap_servers(settings)
+            records: Iterable[FactRecord] = _as_they_come(sys.stdin.buffer, source)
+            task = progress.add_task("publishing", total=None)
+        else:
+            checked = _checked(Path(file), source, progress)
+            gc.freeze()  # they stay until the end: spare the collector from looking through them again and again
+            servers = resolve_bootstrap_servers(settings)
+            records = checked
+            task = progress.add_task("publishing", total=len(checked))
+        began = time.perf_counter()
+        acknowledged: Counter[str] = Counter()
+        try:
+            with Publisher(
+                servers,
+                source=source,
+                timeout_seconds=settings.request_timeout_seconds,
+                on_acknowledged=lambda count: progress.update(task, advance=count),
+            ) as publisher:
+                acknowledged = publisher.acknowledged
+                _send(records, publisher)
+        except UnreachableError as error:
+            raise UsageError(str(error)) from error
+        except PublishError as error:
+            raise ProblemError(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo(f"interrupted: {acknowledged.total():,} facts were acknowledged", err=True)
+            raise
+    _report(acknowledged, time.perf_counter() - began, as_json)
+
+
+def _checked(path: Path, source: str, progress: Progress) -> list[FactRecord]:
+    """All facts of a file, ready to be sent; ends the command where a line is bad."""
+    bad: list[BadLine] = []
+    with path.open("rb") as file:
+        lines = _tracked(file, path.stat().st_size, progress)
+        records = [FactRecord.of(fact, source) for _, fact in read_jsonl(lines, on_bad_line=bad.append)]
+    if not bad:
+        return records
+    named = [f"{path}: {error}" for error in bad[:MAX_NAMED_LINES]]
+    if len(bad) > MAX_NAMED_LINES:
+        named.append(f"{path}: {len(bad) - MAX_NAMED_LINES:,} more bad lines")
+    raise UsageError("\n".join((*named, "nothing was published: correct these lines and run the command again")))
+
+
+def _as_they_come(lines: BinaryIO, source: str) -> Iterator[FactRecord]:
+    """The facts of standard input. Raises BadLine."""
+    return (FactRecord.of(fact, source) for _, fact in read_jsonl(lines))
+
+
+def _send(records: Iterable[FactRecord], publisher: Publisher) -> None:
+    try:
+        for record in records:
+            publisher.send(record)
+    except BadLine as error:
+        publisher.flush()
+        raise UsageError(
+            f"standard input: {error}. The {publisher.acknowledged.total():,} facts before it are published; "
+            "correct the line, then publish the rest, or all of it again."
+        ) from error
+
+
+def _progress() -> Progress:
+    """Bars on standard error, if somebody is looking there."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+def _tracked(file: BinaryIO, size_bytes: int, progress: Progress) -> Iterator[bytes]:
+    """The lines of a file; a bar follows the bytes."""
+    task = progress.add_task("checking", total=size_bytes)
+    for number, line in enumerate(file):
+        if number % 1_000 == 0:  # an update costs as much as reading the fact
+            progress.update(task, completed=file.tell())
+        yield line
+    progress.remove_task(task)
+
+
+def _report(acknowledged: Counter[str], took_seconds: float, as_json: bool) -> None:
+    published = acknowledged.total()
+    facts_per_second = published / took_seconds
+    if as_json:
+        report = {
+            "published": published,
+            "topics": dict(sorted(acknowledged.items())),
+            "seconds": round(took_seconds, 3),
+            "facts_per_second": round(facts_per_second),
+        }
+        click.echo(json.dumps(report))
+        return
+    for topic, count in sorted(acknowledged.items()):
+        click.echo(f"{count:>10,}  {topic}")
+    click.echo(
+        f"{published:>10,}  facts published and acknowledged in {took_seconds:.1f} s ({facts_per_second:,.0f}/s)"
+    )

@@ -1,0 +1,136 @@
+"""`pathway-billing worker`: run a Faust worker until stopped."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, resolve_bootstrap_servers, worker_options
+from streams.topics import ensure_topics
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@click.command(name="worker")
+@worker_options
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar=ENVIRONMENT_PREFIX + "POLICY",
+    show_envvar=True,
+    help="Policy profiles (TOML) to decide under, instead of P0.",
+)
+@click.option(
+    "--instance-id",
+    envvar=ENVIRONMENT_PREFIX + "INSTANCE_ID",
+    show_envvar=True,
+    help="A name of this worker's own that outlives it: restarted within the session timeout, it gets its partitions back "
+    "at once and the others are not disturbed.",
+)
+@click.option(
+    "--max-batch",
+    "max_batch",
+    type=click.IntRange(1, 100_000),
+    default=2_000,
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "MAX_BATCH",
+    show_envvar=True,
+    help="Most records of one transaction.",
+)
+@click.option(
+    "--cache-claims",
+    type=click.IntRange(min=0),
+    default=120_000,
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "CACHE_CLAIMS",
+    show_envvar=True,
+    help="Claims of decoded patients that the worker keeps in memory, about 3 KB each.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    envvar=ENVIRONMENT_PREFIX + "METRICS_PORT",
+    show_envvar=True,
+    help="Port of /metrics, /health/live and /health/ready.  [default: none is served]",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "METRICS_HOST",
+    show_envvar=True,
+    help="Address to serve them on.",
+)
+@click.option(
+    "--allow-dead-letter-flood",
+    is_flag=True,
+    envvar=ENVIRONMENT_PREFIX + "ALLOW_DEAD_LETTER_FLOOD",
+    show_envvar=True,
+    help="Go on when most records cannot be used, instead of stopping.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(_LOG_LEVELS),
+    default="info",
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "LOG_LEVEL",
+    show_envvar=True,
+    help="How much to log, on standard error.",
+)
+def command(
+    settings: Settings,
+    policy_file: Path | None,
+    instance_id: str | None,
+    max_batch: int,
+    cache_claims: int,
+    metrics_port: int,
+    metrics_host: str,
+    allow_dead_letter_flood: bool,
+    log_level: str,
+) -> None:
+    """Run a worker until stopped (Ctrl-C or SIGTERM). Start as many as there are partitions; they share the work.
+
+    It prints `ready: ...` when all its partitions are open. Exit code 0: stopped; 1: something was in doubt, and the last log
+    line says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers, or bad usage.
+    """
+    from streams.policy_files import BadPolicy, load_policy
+
+    try:
+        policy = load_policy(policy_file)
+    except BadPolicy as error:
+        raise UsageError(f"{policy_file}: {error}") from None
+    servers = resolve_bootstrap_servers(settings)
+    report = ensure_topics(servers, settings)
+    if not report.ok:
+        raise UsageError(
+            "\n  ".join(
+                ["the topics are not as declared; `pathway-billing topics` shows them all:", *report.problems()]
+            )
+        )
+
+    # Faust takes most of a second to import: only for a worker that starts.
+    from streams.app import create_billing_app, lane_settings
+    from streams.runtime.health import HealthServer
+    from streams.runtime.settings import BatchLimits
+    from streams.runtime.worker import configure_logging, run_worker
+
+    configure_logging(log_level)
+    topic_ids = {state.topic.name: state.topic_id for state in report.topics}
+    lanes = dataclasses.replace(
+        lane_settings(settings, servers, topic_ids),
+        instance_id=instance_id,
+        batch=BatchLimits(records=max_batch),
+        dead_letter_flood_limit=not allow_dead_letter_flood,
+    )
+    app = create_billing_app(lanes, policy, cache_claims=cache_claims)
+    app.lanes.on_first_ready = lambda partitions: click.echo(_ready_line(settings, servers, partitions))
+    services = [HealthServer(app.lanes, metrics_host, metrics_port)] if metrics_port else []
+    run_worker(app, *services)
+
+
+def _ready_line(settings: Settings, servers: str, partitions: Sequence[int]) -> str:
+    numbers = ",".join(map(str, partitions)) or "none"
+    return f"ready: {settings.app_id} on {servers}, {len(partitions)} of {settings.partitions} partitions: {numbers}"

@@ -1,0 +1,162 @@
+"""The broker and the worker of a demonstration: started, watched, and stopped whatever happens."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy.broker import BrokerError, EmbeddedBroker
+from streams.settings import ENVIRONMENT_PREFIX, ProblemError, Settings, resolve_bootstrap_servers
+from streams.topics import ensure_topics
+
+_WORKER_READY_SECONDS = 60
+_WORKER_STOP_SECONDS = 20
+_ORPHAN_STOP_SECONDS = 5
+_LOG_TAIL_LINES = 12
+
+_WATCH = """
+read -r _
+kill -TERM "$1"
+waits=0
+while kill -0 "$1" && [ "$waits" -lt "$2" ]; do sleep 1; waits=$((waits + 1)); done
+kill -KILL "$1"
+rm -rf "$3"
+"""
+
+
+class Stage:
+    """A Kafka with all topics, and a worker, in a temporary folder that goes with them.
+
+    Leaving the `with` block stops whatever was started. Should this process be killed, its children end as well.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[str], None]) -> None:
+        self._announce = announce
+        self._given = settings
+        self._broker: EmbeddedBroker | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="pathway-billing-demo-"))
+        self.settings = dataclasses.replace(self._given, data_dir=self.folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop_worker()
+        finally:
+            if self._broker:
+                self._broker.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        assert self.settings.bootstrap_servers, "the stage has a Kafka once it was opened"
+        return self.settings.bootstrap_servers
+
+    def open_kafka(self) -> None:
+        """Start the embedded broker, unless a Kafka was given, and make the topics. Raises ProblemError or UsageError."""
+        if self._given.bootstrap_servers:
+            servers = resolve_bootstrap_servers(self._given)
+        else:
+            self._broker = EmbeddedBroker(self.settings.broker_dir, announce=self._announce)
+            try:
+                self._broker.start()
+            except BrokerError as error:
+                raise ProblemError(str(error)) from error
+            servers = self._broker.bootstrap_servers
+        self.settings = dataclasses.replace(self.settings, bootstrap_servers=servers)
+        report = ensure_topics(servers, self.settings)
+        if not report.ok:
+            raise ProblemError("\n  ".join(["the topics of this Kafka are not as declared:", *report.problems()]))
+
+    def start_worker(self) -> None:
+        """Start a worker of our own in a process of its own; returns when it is ready. Raises ProblemError."""
+        command = (
+            *(sys.executable, "-m", "streams.cli", "worker"),
+            *("--bootstrap-servers", self.bootstrap_servers),
+            *("--data", str(self.folder)),
+            *("--app-id", self.settings.app_id),
+            *("--partitions", str(self.settings.partitions)),
+            *("--replication-factor", str(self.settings.replication_factor)),
+        )
+        with self._worker_output.open("wb") as output, self._worker_log.open("wb") as log:
+            # a session of its own: Ctrl-C in the terminal is for us, and we stop the worker in its turn
+            self._worker = subprocess.Popen(  # noqa: S603 - this program again
+                command, env=_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True
+            )
+        # `read` ends when this process does, however it ends, because only then is the pipe closed. The broker goes in the
+        # same way and at the same time, so a worker that finishes its batch may wait for it in vain.
+        self._watcher = subprocess.Popen(  # noqa: S603 - a constant and a process id
+            (
+                "/bin/sh",
+                "-c",
+                _WATCH,
+                "worker-watcher",
+                str(self._worker.pid),
+                str(_ORPHAN_STOP_SECONDS),
+                str(self.folder),
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _WORKER_READY_SECONDS
+        while "ready:" not in self._worker_output.read_text():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise ProblemError(
+                    f"the worker was not ready in {_WORKER_READY_SECONDS} seconds. {self.worker_words()}"
+                )
+            time.sleep(0.05)
+
+    def check_alive(self) -> None:
+        """Raises ProblemError when the broker or the worker has ended, with the reason as far as it is known."""
+        if self._broker and self._broker.poll() is not None:
+            raise ProblemError(str(self._broker.death_notice()))
+        if self._worker and self._worker.poll() is not None:
+            raise ProblemError(f"the worker ended with exit code {self._worker.poll()}. {self.worker_words()}")
+
+    def stop_worker(self) -> None:
+        """Stop the worker and wait for its end. Does nothing when none is running."""
+        if self._worker:
+            self._worker.terminate()
+            try:
+                self._worker.wait(_WORKER_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._worker.kill()
+                self._worker.wait()
+            self._worker = None
+        if self._watcher:
+            self._watcher.kill()  # before its pipe closes: it must not signal a process id that is free again
+            self._watcher.communicate()
+            self._watcher = None
+
+    def worker_words(self) -> str:
+        """The last lines of the worker's log, for a person to read."""
+        tail = self._worker_log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+        return "\n".join(("The last lines of its log:", *tail)) if tail else "It logged nothing."
+
+    @property
+    def _worker_output(self) -> Path:
+        return self.folder / "worker.out"
+
+    @property
+    def _worker_log(self) -> Path:
+        return self.folder / "worker.log"
+
+
+def _environment() -> dict[str, str]:
+    """The environment without settings of ours: the worker of a demonstration takes them from its command line alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
