@@ -1,0 +1,143 @@
+"""`pathway-billing worker` as an operator runs it, with the real rules."""
+
+import json
+import re
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.broker import EmbeddedBroker
+from tests.broker import command_line
+from tests.broker.harness import WorkerProcess, wait_until
+
+pytestmark = pytest.mark.broker
+
+
+class Installation:
+    """A broker of its own, because topics have fixed names, and a home folder."""
+
+    def __init__(self, bootstrap_servers: str, home: Path) -> None:
+        self.home = home
+        self.settings = {
+            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "PATHWAY_BILLING_PARTITIONS": "3",
+        }
+        self.workers: list[WorkerProcess] = []
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        done = command_line.run(*arguments, home=self.home, **self.settings)
+        return done.returncode, done.stdout, done.stderr
+
+    def worker(self, *arguments: str) -> WorkerProcess:
+        command = [sys.executable, "-m", "streams.cli", "worker", "--instance-id", "one", *arguments]
+        environment = command_line.environment(self.home, **self.settings)
+        worker = WorkerProcess(command, self.home / "logs", environment)
+        self.workers.append(worker)
+        return worker
+
+    def decisions(self) -> list[str]:
+        code, out, err = self.run("decisions", "--json")
+        assert code == 0, err
+        return out.splitlines()
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    home = tmp_path_factory.mktemp("home")
+    with EmbeddedBroker(home / "own-broker") as broker:
+        installation = Installation(broker.bootstrap_servers, home)
+        yield installation
+        for worker in installation.workers:
+            worker.end()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_facts_are_decided_once_through_a_kill_and_a_restart(installation: Installation) -> None:
+    facts = installation.home / "facts.jsonl"
+    assert installation.run("generate", "--patients", "60", "--seed", "3", "--output", str(facts))[0] == 0
+    port = free_port()
+    worker = installation.worker("--metrics-port", str(port))
+    ready = worker.wait_ready()
+    assert re.fullmatch(r"ready: pathway-billing on 127\.0\.0\.1:\d+, 3 of 3 partitions: 0,1,2", ready)
+    assert get(port, "/health/live") == (200, "live")
+    assert get(port, "/health/ready") == (200, "ready")
+
+    assert installation.run("publish", str(facts))[0] == 0
+    wait_until(lambda: "pathway_billing_records_total" in get(port, "/metrics")[1], 20, "the first records")
+    worker.kill()
+    worker = installation.worker("--metrics-port", str(port))
+    worker.wait_ready()
+
+    code, out, err = installation.run("verify")
+    assert code == 0, out + err
+    assert out.split()[0] == "OK", out
+    lines = installation.decisions()
+    assert len(lines) > 100
+
+    metrics = get(port, "/metrics")[1]
+    assert "pathway_billing_lanes_open 3.0" in metrics
+    assert worker.terminate() == 0
+    assert worker.log.count("\n") < 8, worker.log
+    patients = {json.loads(line)["patient_id"] for line in facts.read_text().splitlines() if "patient_id" in line}
+    npis = {json.loads(line)["npi"] for line in facts.read_text().splitlines() if '"npi"' in line}
+    assert patients
+    for text in (worker.log, worker.output, metrics):
+        assert not [name for name in patients | npis if name in text]
+
+    worker = installation.worker()
+    worker.wait_ready()
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.wait() == 0
+    assert installation.decisions() == lines, "a restart decides nothing again"
+
+
+def test_another_partition_count_is_refused(installation: Installation) -> None:
+    code, _, err = installation.run("worker", "--partitions", "5")
+    assert code == 2
+    assert "partitions is 3, but should be 5" in err
+    assert "pathway-billing topics" in err
+
+
+def test_without_a_broker_it_says_how_to_start_one(tmp_path: Path) -> None:
+    done = command_line.run("worker", home=tmp_path)
+    assert done.returncode == 2
+    assert "pathway-billing broker" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_metrics_port_is_named(installation: Installation) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, err = installation.run("worker", "--metrics-port", str(taken.getsockname()[1]))
+    assert code == 1
+    assert err.count("worker stops: cannot serve metrics on") == 1
+    assert "--metrics-port" in err
+
+
+def test_a_policy_that_cannot_be_used_is_bad_usage(installation: Installation, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("profile = 1")
+    code, _, err = installation.run("worker", "--policy", str(policy))
+    assert code == 2
+    assert "policy.toml" in err

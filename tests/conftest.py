@@ -1,0 +1,19 @@
+"""What tests of several packages share: the embedded Apache Kafka."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.broker import EmbeddedBroker
+
+# A shell starts background jobs with SIGINT ignored, and so would be every process that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A running Apache Kafka on free ports, shared by the session: tests take topics and groups of their own."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
+        yield running

@@ -1,0 +1,114 @@
+"""A patient's record as values of the table: what is written is what is read, and no value outgrows a Kafka record."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.adjudication.record import PatientRecord
+from streams.agents.patient_state import (
+    FORMAT_VERSION,
+    SEGMENT_CLAIMS,
+    StoredPatient,
+    UnknownStateFormat,
+    is_patient_key,
+)
+from streams.events import decision_from_avro
+from streams.topics import BILLING_DECISIONS
+from tests import facts
+from tests.strategies import histories
+from tests.unit.agents.records import Lane, Table, records
+
+KAFKA_RECORD_LIMIT = 1_048_588
+
+
+def known(record: PatientRecord) -> list[object]:
+    """Everything of a record but what a settling left behind."""
+    return [getattr(record, name) for name in PatientRecord.__slots__ if name != "settlement"]
+
+
+@given(histories(), st.integers(1, 4))
+def test_a_stored_patient_is_read_as_it_was_written(history: list[facts.Json], batch_size: int) -> None:
+    lane = Lane()
+    batches = records(history)
+    for begin in range(0, len(batches), batch_size):
+        lane.feed(batches[begin : begin + batch_size])
+    for patient_id in {fact["patient_id"] for fact in history if "patient_id" in fact}:
+        cached = lane.adjudicator._cache.get(patient_id)
+        if cached is not None:
+            stored = StoredPatient.load(patient_id, lane.table.get).record
+            assert known(stored) == known(cached.record)
+
+
+@given(histories())
+def test_a_patient_that_is_read_anew_for_every_batch_is_decided_alike(history: list[facts.Json]) -> None:
+    warm, cold = Lane(), Lane(cache_claims=0)
+    for batch in records(history):
+        decided = warm.feed([batch])
+        cold.adjudicator._cache._patients.clear()
+        assert cold.feed([batch]) == decided
+    assert cold.table.values == warm.table.values
+
+
+def many_claims(count: int) -> list[facts.Json]:
+    """A long history of claims, one every 30 days in turn with one too soon."""
+    claims = []
+    for number in range(count):
+        day = (date(1990, 1, 1) + timedelta(days=number * 15)).isoformat()
+        claims.append(facts.s_line(f"C{number:06d}", "S0354", day))
+    return claims
+
+
+def test_a_patient_of_5000_claims_stays_below_kafkas_record_limit() -> None:
+    lane = Lane(cache_claims=10_000)
+    order = facts.order(effective_from="1990-01-01", effective_to=None, max_months=100_000)
+    span = facts.agreement(effective_from="1980-01-01")
+    lane.feed(records([span, order, facts.start(onset_date="1990-01-01")]))
+    decided = 0
+    for begin in range(0, 5_000, 500):
+        outputs = lane.feed(records(many_claims(5_000)[begin : begin + 500]))
+        decided += sum(output.topic == BILLING_DECISIONS for output in outputs)
+    assert decided == 5_000
+    assert max(len(value) for value in lane.table.values.values()) < KAFKA_RECORD_LIMIT // 8
+    last = lane.feed(records([facts.s_line("Z", "S0354", "2200-01-01")]))
+    assert decision_from_avro(last[0].value).outcome == "PAID"
+    assert sum(map(len, lane.table.written.values())) < 16_384, "one more claim writes its segment, not the history"
+    assert len(StoredPatient.load(facts.PATIENT, lane.table.get).record.claims) == 5_001
+
+
+def test_a_void_writes_the_segments_that_it_touches() -> None:
+    lane = Lane()
+    lane.feed(records([facts.agreement(), facts.order(), facts.start()]))
+    lane.feed(
+        records(
+            facts.s_line(f"C{n:03d}", "S0353", "2024-01-08", received_date="2024-02-01")
+            for n in range(3 * SEGMENT_CLAIMS)
+        )
+    )
+    lane.feed(records([facts.s_line("V", "S0353", "2024-01-08", frequency_code="8", original_claim_id="C000")]))
+    written = {key for key in lane.table.written if not is_patient_key(key)}
+    assert facts.PATIENT.encode() in lane.table.written, "the voided claim lies in the first segment"
+    assert written, "the void lies in the last one"
+
+
+def test_every_value_carries_the_formats_version() -> None:
+    lane = Lane()
+    lane.feed(records([facts.agreement(), facts.order(), facts.start(), *many_claims(40)]))
+    assert len(lane.table.values) > 1
+    assert {value[0] for value in lane.table.values.values()} == {FORMAT_VERSION}
+
+
+def test_a_value_of_a_format_to_come_is_not_read() -> None:
+    table = Table()
+    table.values[b"pt-0001"] = bytes([FORMAT_VERSION + 1])
+    with pytest.raises(UnknownStateFormat, match="Run the version that wrote it"):
+        StoredPatient.load("pt-0001", table.get)
+
+
+def test_a_large_claim_closes_its_segment() -> None:
+    lane = Lane()
+    lines = [facts.line(n, "S0354", "2024-02-01", units=0) for n in range(1, 3_000)]
+    lane.feed(records([facts.agreement(), facts.claim("BIG", lines), facts.s_line("NEXT", "S0354", "2024-03-01")]))
+    lane.feed(records([facts.s_line("AFTER", "S0354", "2024-03-02")]))
+    assert len(lane.table.written) == 2, "the head counts the segments, and the new claim has one of its own"

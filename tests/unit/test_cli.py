@@ -1,0 +1,87 @@
+"""The frame of the command line: lazy commands, exit codes, sentences instead of tracebacks."""
+
+import subprocess
+import sys
+import types
+from importlib.machinery import ModuleSpec
+
+import click
+import pytest
+
+from streams import cli
+from streams.settings import ProblemError, UsageError
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["pathway-billing", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_help_names_each_command_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "--help") == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == cli.cli.list_commands(click.Context(cli.cli))
+
+
+def test_a_command_whose_module_is_missing_does_not_break_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "absent", "Has no module")
+    assert run_main(monkeypatch, "--help") == 0
+    assert "absent" not in capsys.readouterr().out
+    assert run_main(monkeypatch, "absent") == 2
+    assert "error: No such command 'absent'" in capsys.readouterr().err
+
+
+def test_help_of_a_command_imports_neither_faust_nor_kafka() -> None:
+    program = (
+        "import sys; from streams.cli import cli\n"
+        "for arguments in (['--help'], ['broker', '--help'], ['adjudicate', '--help']):\n"
+        "    cli.main(arguments, standalone_mode=False)\n"
+        "sys.exit(', '.join({'faust', 'kafka', 'aiokafka', 'rich'} & set(sys.modules)) or 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.startswith("pathway-billing 0.")
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "sentence"),
+    [
+        (ProblemError("two lines differ."), 1, "error: two lines differ.\n"),
+        (UsageError("no such folder."), 2, "error: no such folder.\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_what_ends_a_command_is_told_by_exit_code_and_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: BaseException,
+    exit_code: int,
+    sentence: str,
+) -> None:
+    def fail() -> None:
+        raise error
+
+    module = types.ModuleType("streams.commands.probe")
+    module.__spec__ = ModuleSpec(module.__name__, None)
+    module.command = click.Command("probe", callback=fail)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(cli.COMMANDS, "probe", "For this test")
+    assert run_main(monkeypatch, "probe") == exit_code
+    assert capfd.readouterr().err.strip("\n") == sentence.strip("\n")
+
+
+def test_an_unknown_option_shows_the_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, "broker", "--nonsense") == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("Usage: pathway-billing broker")
+    assert "error: No such option '--nonsense'" in errors or "error: No such option: --nonsense" in errors
