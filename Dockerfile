@@ -7,7 +7,7 @@ COPY schemas schemas
 COPY projections projections
 COPY deploy deploy
 RUN python -m venv /opt/pathway-billing \
- && /opt/pathway-billing/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+ && /opt/pathway-billing/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock \
  && /opt/pathway-billing/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
