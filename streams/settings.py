@@ -16,6 +16,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 import click
 
 from deploy.broker import answers, find_running
+from streams.security import LoginError, SecuritySettingsError, log_in, security_from_environment
 
 ENVIRONMENT_PREFIX = "PATHWAY_BILLING_"
 
@@ -186,8 +187,20 @@ def resolve_bootstrap_servers(settings: Settings, wait_seconds: float = 0) -> st
 
 
 def _answering_servers(settings: Settings) -> str | None:
+    try:
+        security = security_from_environment()
+        if settings.bootstrap_servers and security.protocol != "PLAINTEXT":
+            let_in = log_in(settings.bootstrap_servers, security, settings.request_timeout_seconds)
+            return settings.bootstrap_servers if let_in else None
+    except (SecuritySettingsError, LoginError) as error:
+        raise UsageError(str(error)) from None
     if settings.bootstrap_servers:
         return settings.bootstrap_servers if answers(settings.bootstrap_servers) else None
+    if security.protocol != "PLAINTEXT":
+        raise UsageError(
+            f"{ENVIRONMENT_PREFIX}SECURITY_PROTOCOL is {security.protocol}, and the embedded broker speaks PLAINTEXT only. Name "
+            f"the Kafka with --bootstrap-servers, or remove that variable."
+        )
     broker = find_running(settings.broker_dir)
     return broker.bootstrap_servers if broker else None
 
@@ -197,7 +210,8 @@ def _no_broker(settings: Settings, wait_seconds: float) -> str:
     if settings.bootstrap_servers:
         return (
             f"no Kafka answers on {settings.bootstrap_servers}{waited}. Start it, or correct --bootstrap-servers "
-            f"({environment_variable('bootstrap_servers')})."
+            f"({environment_variable('bootstrap_servers')}). One that wants TLS or a login does not answer without "
+            f"{ENVIRONMENT_PREFIX}SECURITY_PROTOCOL (docs/security.md)."
         )
     data = "" if settings.data_dir == default_data_dir() else f" --data {settings.data_dir}"
     return (

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from streams.security import denial, kafka_python_arguments
 from streams.settings import ProblemError, Settings, environment_variable
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> TopicsReport:
     """
     topics = declared_topics(settings.app_id)
     with _admin(bootstrap_servers, settings) as admin:
-        existing = {found["name"] for found in admin.describe_topics()}
+        existing = _existing(admin, [topic.name for topic in topics])
         created = [topic for topic in topics if topic.name not in existing]
         if created:
             _create(admin, created, settings)
@@ -203,21 +204,33 @@ def _admin(bootstrap_servers: str, settings: Settings) -> "Iterator[KafkaAdminCl
     timeout_ms = int(settings.request_timeout_seconds * 1000)
     try:
         with KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers.split(","),
+            **kafka_python_arguments(bootstrap_servers),
             client_id=f"{settings.app_id}-topics",
             request_timeout_ms=timeout_ms,
             bootstrap_timeout_ms=timeout_ms,
         ) as admin:
             yield admin
     except KafkaError as error:
+        if denied := denial(error, "looking at the topics, or changing them"):
+            raise ProblemError(denied) from error
         raise ProblemError(
             f"Kafka on {bootstrap_servers} did not do what was asked ({type(error).__name__}: {error}). "
             "Look at the broker's log, then try again."
         ) from error
 
 
+def _existing(admin: "KafkaAdminClient", names: Sequence[str]) -> set[str]:
+    """Those of the topics that exist. Raises kafka-python's error for one that this user may not even see."""
+    from kafka.errors import TopicAuthorizationFailedError
+
+    described = {found["name"]: found["error_code"] for found in admin.describe_topics(names)}
+    if hidden := sorted(name for name, code in described.items() if code == TopicAuthorizationFailedError.errno):
+        raise TopicAuthorizationFailedError(*hidden)
+    return {name for name, code in described.items() if code == 0}
+
+
 def _create(admin: "KafkaAdminClient", topics: Iterable[Topic], settings: Settings) -> None:
-    from kafka.errors import TopicAlreadyExistsError, for_code
+    from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
     wanted = {
         topic.name: {
@@ -229,6 +242,8 @@ def _create(admin: "KafkaAdminClient", topics: Iterable[Topic], settings: Settin
     }
     for answer in admin.create_topics(wanted, raise_errors=False)["topics"]:
         # somebody else made it meanwhile: then it is compared like any other
+        if answer["error_code"] == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(answer["name"])
         if answer["error_code"] not in (0, TopicAlreadyExistsError.errno):
             reason = answer["error_message"] or for_code(answer["error_code"]).__name__
             raise ProblemError(f"Kafka did not make the topic {answer['name']}: {reason}")

@@ -16,6 +16,8 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaError
 
+from streams.security import denial
+
 log = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
@@ -64,6 +66,8 @@ def describe(exc: BaseException, doing: str) -> WorkerFailure:
     """
     if isinstance(exc, WorkerFailure):
         return exc
+    if denied := denial(exc, doing):
+        return WorkerFailure(f"{doing} failed: {type(exc).__name__}", denied)
     if isinstance(exc, KafkaError):
         return WorkerFailure(
             f"{doing} failed: {type(exc).__name__}",

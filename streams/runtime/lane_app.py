@@ -48,6 +48,7 @@ class LaneApp(faust.App):
         super().__init__(
             settings.app_id,
             broker=[f"lanes://{server}" for server in settings.bootstrap_servers.split(",")],
+            broker_credentials=settings.security.faust(),
             Table=LaneTable,
             TableManager=LaneTableManager,
             # An agent that fails stops the worker; stock Faust restarts it and goes on behind the failed event.

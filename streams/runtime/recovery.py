@@ -45,6 +45,7 @@ def consumer_for(settings: LaneSettings) -> aiokafka.AIOKafkaConsumer:
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=20,
         retry_backoff_ms=5,
+        **settings.security.aiokafka(),
     )
 
 

@@ -14,6 +14,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
 from streams.runtime.processor import InputRecord
+from streams.security import PLAINTEXT, Security
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,10 @@ class ReferenceFollower:
     A record that `on_record` cannot use is its own affair; an exception from it stops the worker.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, on_record: OnRecord) -> None:
+    def __init__(self, bootstrap_servers: str, topic: str, on_record: OnRecord, security: Security = PLAINTEXT) -> None:
         self.topic = topic
         self._bootstrap_servers = bootstrap_servers
+        self._security = security
         self._on_record = on_record
         self._consumer: Any = None
         self._positions: dict[int, int] = {}
@@ -78,6 +80,7 @@ class ReferenceFollower:
             auto_offset_reset="none",
             fetch_max_wait_ms=500,
             retry_backoff_ms=20,
+            **self._security.aiokafka(),
         )
         try:
             await consumer.start()

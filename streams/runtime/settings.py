@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from streams.security import PLAINTEXT, Security
+
 StoreKind = Literal["memory", "rocksdb"]
 
 
@@ -37,6 +39,7 @@ class LaneSettings:
     store: StoreKind = "rocksdb"
     state_folder: Path = Path("state")
     instance_id: str | None = None
+    security: Security = PLAINTEXT
     batch: BatchLimits = BatchLimits()
     # Wait this long after the first record for company: at 1,000 records a second it halves the number of transactions
     # and costs less than it saves.

@@ -51,6 +51,7 @@ class LaneProducer:
             max_batch_size=MAX_BATCH_BYTES,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
+            **settings.security.aiokafka(),
         )
 
     async def start(self) -> None:

@@ -1,0 +1,97 @@
+"""A broker that asks who is there: with a certificate authority of its own, users for every mechanism, and ACLs on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+
+from deploy.broker import EmbeddedBroker
+from deploy.secured import Secured
+
+PASSWORD = "k8-not-in-any-log"  # of every user
+PLAIN_USERS = ("admin", "publisher", "worker", "payments", "projections", "operator", "nobody")
+SCRAM_USERS = ("publisher", "worker", "payments")
+
+
+class Certificates:
+    """Files of a certificate authority that nobody else believes."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._ca = trustme.CA()
+        self.ca_file = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(self.ca_file)
+        self.broker_file = self._issue("broker", "127.0.0.1")
+
+    def client_file(self, name: str) -> Path:
+        """Key and certificate of a client with this common name."""
+        return self._issue(name, f"{name}.example.org", common_name=name)
+
+    def _issue(self, name: str, *identities: str, common_name: str | None = None) -> Path:
+        issued = self._ca.issue_cert(*identities, common_name=common_name)
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        pem = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]  # Java reads no other form
+        pem += [blob.bytes() for blob in issued.cert_chain_pems]
+        file = self._folder / f"{name}.pem"
+        file.write_bytes(b"".join(pem))
+        return file
+
+
+class SecuredBroker:
+    """A running broker with secured listeners, and the settings of whoever wants to connect."""
+
+    def __init__(self, broker: EmbeddedBroker, certificates: Certificates, folder: Path) -> None:
+        self.broker = broker
+        self.certificates = certificates
+        self._password_file = folder / "password"
+        self._password_file.write_text(PASSWORD + "\n")
+
+    def sasl(self, user: str, mechanism: str = "PLAIN") -> dict[str, str]:
+        """The environment of a user who has a password."""
+        return {
+            **self._servers("SECURED", "SASL_SSL"),
+            "PATHWAY_BILLING_SASL_MECHANISM": mechanism,
+            "PATHWAY_BILLING_SASL_USERNAME": user,
+            "PATHWAY_BILLING_SASL_PASSWORD_FILE": str(self._password_file),
+        }
+
+    def oauth(self, user: str) -> dict[str, str]:
+        """The environment of a user who has tokens."""
+        return {
+            **self._servers("SECURED", "SASL_SSL"),
+            "PATHWAY_BILLING_SASL_MECHANISM": "OAUTHBEARER",
+            "PATHWAY_BILLING_SASL_OAUTH_TEST_SUBJECT": user,
+        }
+
+    def mutual(self, user: str) -> dict[str, str]:
+        """The environment of a user who has a certificate."""
+        return {
+            **self._servers("MUTUAL", "SSL"),
+            "PATHWAY_BILLING_SSL_CERTIFICATE_FILE": str(self.certificates.client_file(user)),
+        }
+
+    def _servers(self, listener: str, protocol: str) -> dict[str, str]:
+        return {
+            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": self.broker.secured_servers(listener),
+            "PATHWAY_BILLING_SECURITY_PROTOCOL": protocol,
+            "PATHWAY_BILLING_SSL_CA_FILE": str(self.certificates.ca_file),
+        }
+
+
+@contextmanager
+def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
+    """Starts in some four seconds."""
+    certificates = Certificates(folder / "certificates")
+    secured = Secured(certificates.broker_file, certificates.ca_file, dict.fromkeys(PLAIN_USERS, PASSWORD))
+    with EmbeddedBroker(folder / "broker", heap_mb=256, secured=secured) as broker:
+        with KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin:
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                made = admin.alter_user_scram_credentials(
+                    [UserScramCredentialUpsertion(user, mechanism, PASSWORD) for user in SCRAM_USERS]
+                )
+                assert not any(made.values()), made
+        yield SecuredBroker(broker, certificates, folder)
