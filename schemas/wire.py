@@ -11,7 +11,7 @@ from typing import Any
 from schemas import catalog
 from schemas.codec import Makers, Malformed, compile_reader, compile_writer
 
-_HEAD_BYTES = 5
+HEAD_BYTES = 5  # before the Avro body
 
 
 class Unreadable(Exception):
@@ -34,10 +34,10 @@ class WireReader:
         """The record in a value of a topic, its fields in the order of the schema. Raises `Unreadable` for everything else."""
         if not value:
             raise Unreadable("the record has no value; publish a tombstone to none of these topics")
-        head = value[:_HEAD_BYTES]
+        head = value[:HEAD_BYTES]
         read = self._readers.get((topic, head)) or self._reader(topic, head)
         try:
-            return read(value, _HEAD_BYTES)
+            return read(value, HEAD_BYTES)
         except Malformed as error:
             raise Unreadable(f"{error}; write it again with the schema that its id names") from None
         except IndexError:
@@ -54,7 +54,7 @@ class WireReader:
             raise Unreadable(
                 "the record does not begin with the magic byte 0 of the Confluent wire format; use a serializer that writes it"
             )
-        if len(head) < _HEAD_BYTES:
+        if len(head) < HEAD_BYTES:
             raise Unreadable("the record is cut off inside the schema id of the Confluent wire format")
         schema_id = int.from_bytes(head[1:], "big")
         version = next((version for version in catalog.VERSIONS if version.id == schema_id), None)

@@ -110,11 +110,11 @@ def test_an_absurd_length_or_count_costs_nothing(absurd: bytes) -> None:
 
 
 def test_a_record_of_an_older_version_is_read_as_the_newest_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    older = catalog.SchemaVersion(3530599, "pend-expired", "pend-expired.before.avsc")
+    older = catalog.SchemaVersion(3530599, "pend-expired", 99)
     newest = catalog.newest_schema("pend-expired")
     schemas = {older.file: {**newest, "fields": [*newest["fields"][:2], {"name": "gone", "type": "string"}]}}
     new_field = {"name": "claim_id", "type": "string", "default": "?"}
-    schemas["pend-expired.avsc"] = {**newest, "fields": [*newest["fields"][:2], new_field]}
+    schemas[catalog.NEWEST["pend-expired"].file] = {**newest, "fields": [*newest["fields"][:2], new_field]}
     monkeypatch.setattr(catalog, "VERSIONS", (older, *catalog.VERSIONS))
     monkeypatch.setattr(catalog, "schema", schemas.__getitem__)
     value = b"\0" + older.id.to_bytes(4, "big") + VALUE[5:]
