@@ -7,6 +7,7 @@ from streams.adjudication.policy import Policy
 from streams.agents.adjudicate import add_adjudicate_agent
 from streams.agents.adjudicator import AdjudicatorFactory
 from streams.agents.agreement_book import AgreementBook
+from streams.agents.tally import start_metrics
 from streams.runtime.lane import OnStep
 from streams.runtime.lane_app import LaneApp
 from streams.runtime.processor import ProcessorFactory
@@ -35,6 +36,7 @@ def create_billing_app(settings: LaneSettings, policy: Policy, *, cache_claims: 
 
     `cache_claims` bounds the claims of decoded patients in memory, over all lanes.
     """
+    start_metrics(policy)
     book = AgreementBook()
     follower = ReferenceFollower(settings.bootstrap_servers, PROVIDER_AGREEMENT, book.take, settings.security)
     adjudicators = AdjudicatorFactory(book, follower, policy, cache_claims // settings.partitions)

@@ -1,47 +1,287 @@
-"""Every metric of the worker, declared once: its name, its kind and what it means.
+"""Every metric, declared once: name, kind, unit, labels and meaning. docs/metrics.md is made from here.
 
-Labels are topics, partitions and reason codes, never anything about a patient, a claim or a provider.
+Labels are topics, partitions, outcomes and reason codes, never anything about a patient, a claim or a provider. What a
+lane does is counted once a batch and after its commit, so that no metric speaks of work that was undone.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import NamedTuple
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+
+class Declaration(NamedTuple):
+    """What a metric is, for whoever reads it without this code."""
+
+    name: str  # as Prometheus stores it: a counter's ends in _total
+    kind: str  # counter, gauge or histogram
+    unit: str
+    labels: tuple[str, ...]
+    meaning: str
+    program: str  # whose it is: worker, verify or sweep
+
+
+DECLARED: list[Declaration] = []
+
+WORKER, VERIFY, SWEEP = "worker", "verify", "sweep"
+VERIFY_REGISTRY = CollectorRegistry()
+SWEEP_REGISTRY = CollectorRegistry()
+_REGISTRIES = {WORKER: REGISTRY, VERIFY: VERIFY_REGISTRY, SWEEP: SWEEP_REGISTRY}
 
 _MILLISECONDS_TO_MINUTES = (0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.3, 2.6, 5, 10, 30, 60)
+_ONE_TO_A_FULL_BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
-RECORDS = Counter("pathway_billing_records", "Input records whose effects are committed, by input topic", ["topic"])
-DEAD_LETTERS = Counter(
-    "pathway_billing_dead_letters", "Input records committed to the dead letters, by reason", ["reason"]
+
+def _declare(kind: str, name: str, unit: str, meaning: str, labels: tuple[str, ...], program: str) -> CollectorRegistry:
+    DECLARED.append(Declaration(name, kind, unit, labels, meaning, program))
+    return _REGISTRIES[program]
+
+
+def _counter(name: str, unit: str, meaning: str, *labels: str, program: str = WORKER) -> Counter:
+    return Counter(name, meaning, labels, registry=_declare("counter", name, unit, meaning, labels, program))
+
+
+def _gauge(name: str, unit: str, meaning: str, *labels: str, program: str = WORKER) -> Gauge:
+    return Gauge(name, meaning, labels, registry=_declare("gauge", name, unit, meaning, labels, program))
+
+
+def _histogram(name: str, unit: str, meaning: str, buckets: tuple[float, ...], *, program: str = WORKER) -> Histogram:
+    return Histogram(name, meaning, buckets=buckets, registry=_declare("histogram", name, unit, meaning, (), program))
+
+
+# What came in and what came of it: committed, so each fact counts once, whatever fails
+
+RECORDS = _counter(
+    "pathway_billing_records_total", "records", "Input records whose effects are committed, by input topic.", "topic"
 )
-BATCH_RECORDS = Histogram(
-    "pathway_billing_batch_records", "Input records of one transaction", buckets=(1, 2, 5, 10, 50, 100, 500, 1000, 2000)
+REPEATED_FACTS = _counter(
+    "pathway_billing_repeated_facts_total",
+    "records",
+    "Patient facts that were on record already with the same content: they had no effect.",
+    "topic",
 )
-PROCESSING_SECONDS = Histogram(
+DEAD_LETTERS = _counter(
+    "pathway_billing_dead_letters_total", "records", "Input records committed to the dead letters, by reason.", "reason"
+)
+DECISIONS = _counter(
+    "pathway_billing_decisions_total",
+    "decision versions",
+    "Decisions published. Each version of a claim line's decision counts: it is what was said, not what is true now.",
+    "outcome",
+    "reason",
+)
+CHARGED_CENTS = _counter(
+    "pathway_billing_charged_cents_total",
+    "cents",
+    "Charges of the claim lines that the published decisions speak of, by outcome. Each version counts.",
+    "outcome",
+)
+PAID_CENTS = _counter("pathway_billing_paid_cents_total", "cents", "Money newly paid: the sum of all positive changes.")
+TAKEN_BACK_CENTS = _counter(
+    "pathway_billing_taken_back_cents_total",
+    "cents",
+    "Money taken back: the sum of all negative changes, as a positive number, by the outcome that took it back. Paid minus "
+    "taken back is what is paid now.",
+    "outcome",
+)
+NOTICES = _counter(
+    "pathway_billing_notices_total",
+    "notices",
+    "Eligibility notices published, by reason (ELIGIBLE or why not).",
+    "reason",
+)
+
+# How long it takes
+
+BATCH_RECORDS = _histogram(
+    "pathway_billing_batch_records", "records", "Input records of one transaction.", _ONE_TO_A_FULL_BATCH
+)
+PROCESSING_SECONDS = _histogram(
     "pathway_billing_processing_seconds",
-    "Time to decide one batch; the event loop does nothing else meanwhile",
-    buckets=_MILLISECONDS_TO_MINUTES,
+    "seconds",
+    "Time to decide one batch: decode, fold, encode. The event loop does nothing else meanwhile. Its sum over that of "
+    "pathway_billing_batch_records is the fold time of a fact.",
+    _MILLISECONDS_TO_MINUTES,
 )
-COMMIT_SECONDS = Histogram(
+COMMIT_SECONDS = _histogram(
     "pathway_billing_commit_seconds",
-    "Time from the first send of a transaction to its end in the local store",
-    buckets=_MILLISECONDS_TO_MINUTES,
+    "seconds",
+    "Transaction time: from its first send to its end in the local store.",
+    _MILLISECONDS_TO_MINUTES,
 )
-INPUT_TO_COMMIT_SECONDS = Histogram(
+INPUT_TO_COMMIT_SECONDS = _histogram(
     "pathway_billing_input_to_commit_seconds",
-    "Age of a batch's first record, by its Kafka timestamp, when its effects are committed",
-    buckets=_MILLISECONDS_TO_MINUTES,
+    "seconds",
+    "Fact to decision: the age of a batch's oldest record, by its Kafka timestamp, when its decisions are committed. An "
+    "upper bound for the other facts of the batch; facts published while no worker ran count with the time they waited.",
+    _MILLISECONDS_TO_MINUTES,
 )
-LANES_OPEN = Gauge("pathway_billing_lanes_open", "Partitions that this worker owns and serves")
-READY = Gauge("pathway_billing_ready", "1 while all assigned lanes are open, else 0")
-REBALANCES = Counter("pathway_billing_rebalances", "Assignments received from the consumer group")
-INPUT_LAG_RECORDS = Gauge(
+
+# Where the lanes stand
+
+LANE_STATE = _gauge(
+    "pathway_billing_lane_state",
+    "1 or 0",
+    "1 for the state that a lane of this worker is in: opening (fences its former owner and recovers), open (takes input) or "
+    "paused (a rebalance or a stop is under way). Absent for a partition that is another worker's.",
+    "partition",
+    "state",
+)
+LANES_OPEN = _gauge("pathway_billing_lanes_open", "lanes", "Partitions that this worker owns and has recovered.")
+READY = _gauge(
+    "pathway_billing_ready", "1 or 0", "1 while all assigned lanes are open, else 0: what /health/ready says."
+)
+INPUT_LAG_RECORDS = _gauge(
     "pathway_billing_input_lag_records",
-    "Offsets between a lane's committed position and the end of its input",
-    ["topic", "partition"],
+    "offsets",
+    "Offsets between a lane's committed position and the end of its input.",
+    "topic",
+    "partition",
 )
-RECOVERED_RECORDS = Counter("pathway_billing_recovered_records", "Changelog records read to open lanes")
-RECOVERY_SECONDS = Histogram(
-    "pathway_billing_recovery_seconds", "Time to recover one lane", buckets=_MILLISECONDS_TO_MINUTES
+LAST_COMMIT_TIMESTAMP_SECONDS = _gauge(
+    "pathway_billing_last_commit_timestamp_seconds",
+    "seconds since 1970",
+    "When a lane last committed a batch, or opened. Its age matters only while the lane has lag.",
+    "partition",
 )
-STALE_FETCHES = Counter(
-    "pathway_billing_stale_fetches",
-    "Fetched pieces dropped because a rebalance came in between; they are fetched again",
+REBALANCES = _counter(
+    "pathway_billing_rebalances_total", "assignments", "Assignments received from the consumer group."
 )
+RECOVERY_REMAINING_RECORDS = _gauge(
+    "pathway_billing_recovery_remaining_records",
+    "offsets",
+    "Offsets of the changelog that a lane must still read before it opens; 0 when it is recovered.",
+    "partition",
+)
+RECOVERED_RECORDS = _counter(
+    "pathway_billing_recovered_records_total", "records", "Changelog records read to open lanes."
+)
+RECOVERY_SECONDS = _histogram(
+    "pathway_billing_recovery_seconds", "seconds", "Time to recover one lane.", _MILLISECONDS_TO_MINUTES
+)
+STALE_FETCHES = _counter(
+    "pathway_billing_stale_fetches_total",
+    "fetches",
+    "Fetched pieces dropped because a rebalance came in between; they are fetched again.",
+)
+
+# Trust
+
+INVARIANT_VIOLATIONS = _counter(
+    "pathway_billing_invariant_violations_total",
+    "violations",
+    "Assertions about money or state that did not hold. Nothing was committed, and the worker stops, so the number is seen for "
+    "seconds only: what lasts is the worker's exit, its log line, and what `verify` finds.",
+)
+BUILD_INFO = _gauge(
+    "pathway_billing_build_info",
+    "1",
+    "Always 1; the labels say which version runs, on which Python, Faust and aiokafka.",
+    "version",
+    "python",
+    "faust",
+    "aiokafka",
+)
+POLICY_INFO = _gauge(
+    "pathway_billing_policy_info",
+    "1",
+    "Always 1, for each policy profile that the worker decides under. Workers that differ decide by different rules.",
+    "profile",
+    "version",
+)
+
+# What `verify --textfile` found at its last run
+
+VERIFY_ANOMALIES = _gauge(
+    "pathway_billing_verify_anomalies",
+    "anomalies",
+    "What the last verification found, by kind. All 0: everything that was committed is what the facts lead to.",
+    "kind",
+    program=VERIFY,
+)
+VERIFY_TIMESTAMP_SECONDS = _gauge(
+    "pathway_billing_verify_timestamp_seconds",
+    "seconds since 1970",
+    "When the last verification ended that came to a result.",
+    program=VERIFY,
+)
+VERIFY_DURATION_SECONDS = _gauge(
+    "pathway_billing_verify_duration_seconds", "seconds", "How long it took.", program=VERIFY
+)
+VERIFY_FACTS = _gauge("pathway_billing_verify_facts", "facts", "Facts that it folded again.", program=VERIFY)
+VERIFY_DECISIONS = _gauge(
+    "pathway_billing_verify_decisions", "decision versions", "Decisions that it compared.", program=VERIFY
+)
+VERIFY_PAID_CENTS = _gauge(
+    "pathway_billing_verify_paid_cents",
+    "cents",
+    "What is paid by the current decisions, added up anew.",
+    program=VERIFY,
+)
+VERIFY_AWAITING_PATIENTS = _gauge(
+    "pathway_billing_verify_awaiting_readjudication_patients",
+    "patients",
+    "Patients whose decisions are right, but would be others under agreements that came later.",
+    program=VERIFY,
+)
+
+# What `sweep --textfile` found at its last run
+
+PENDED_CLAIMS = _gauge(
+    "pathway_billing_pended_claims",
+    "claims",
+    "Claims with a pended line at the last sweep, by days since their received date. The core has no clock; the sweep is where "
+    "claims meet a date, so it is where their age is known.",
+    "age_days",
+    program=SWEEP,
+)
+SWEEP_EXPIRED_CLAIMS = _gauge(
+    "pathway_billing_sweep_expired_claims",
+    "claims",
+    "Pends that ran out of time and were published by the last sweep.",
+    program=SWEEP,
+)
+SWEEP_AWAITED_CLAIMS = _gauge(
+    "pathway_billing_sweep_awaited_claims",
+    "claims",
+    "Pends that an earlier sweep published and that no worker had decided at the last sweep.",
+    program=SWEEP,
+)
+SWEEP_TIMESTAMP_SECONDS = _gauge(
+    "pathway_billing_sweep_timestamp_seconds", "seconds since 1970", "When the last sweep ended.", program=SWEEP
+)
+
+LANE_STATES = ("opening", "open", "paused")
+
+
+def set_lane_state(partition: int, state: str) -> None:
+    """A lane of this worker is in this state now, and in no other."""
+    assert state in LANE_STATES, "a state that is not declared"
+    for known in LANE_STATES:
+        LANE_STATE.labels(str(partition), known).set(known == state)
+
+
+def forget_lane(partition: int, topics: Iterable[str]) -> None:
+    """The partition is not this worker's any more: what it says of it would go stale."""
+    for state in LANE_STATES:
+        LANE_STATE.remove(str(partition), state)
+    for topic in topics:
+        INPUT_LAG_RECORDS.remove(topic, str(partition))
+    LAST_COMMIT_TIMESTAMP_SECONDS.remove(str(partition))
+    RECOVERY_REMAINING_RECORDS.remove(str(partition))
+
+
+def start_at_zero(metric: MetricWrapperBase, *label_values: Iterable[str]) -> None:
+    """Show these label values from the start: an increase from nothing to 1 is one that Prometheus does not see."""
+    for values in zip(*label_values, strict=True):
+        metric.labels(*values)
+
+
+def say_what_runs() -> None:
+    """Set the build's labels."""
+    BUILD_INFO.labels(
+        version("pathway-billing"), platform.python_version(), version("faust-streaming"), version("aiokafka")
+    ).set(1)

@@ -8,6 +8,7 @@ from streams.adjudication.policy import Policy
 from streams.agents.agreement_book import AgreementBook
 from streams.agents.intake import Refused, accept
 from streams.agents.patient_state import StoredPatient
+from streams.agents.tally import BatchTally
 from streams.events import decision_headers, decision_to_avro, notice_headers, notice_to_avro
 from streams.runtime.dead_letters import dead_letter
 from streams.runtime.processor import InputRecord, LaneTable, OutputRecord, Processor
@@ -63,6 +64,7 @@ class Adjudicator:
         self._follower = follower
         self._policy = policy
         self._cache = PatientCache(cache_claims)
+        self._tally = BatchTally()
 
     async def prepare(self, records: Sequence[InputRecord]) -> None:
         """Wait for the agreements that these records speak of."""
@@ -81,6 +83,7 @@ class Adjudicator:
     def process(self, table: LaneTable, records: Sequence[InputRecord]) -> list[OutputRecord]:
         """Fold the records into their patients and publish what comes of it."""
         self._cache.trim()
+        tally = self._tally = BatchTally()
         outputs: list[OutputRecord] = []
         touched: dict[str, StoredPatient] = {}
         for record in records:
@@ -99,6 +102,7 @@ class Adjudicator:
                     _touch(patient, fact, step)
                     touched[fact.patient_id] = patient
                 if step.refusal is None:
+                    tally.add(record.topic, step)
                     outputs.extend(_published(step, record))
                     continue
                 fact = Refused.because(step.refusal)
@@ -107,6 +111,10 @@ class Adjudicator:
             patient.store(table.put)
             self._cache.put(patient)
         return outputs
+
+    def committed(self) -> None:
+        """Count what the last batch came to."""
+        self._tally.count()
 
     def _patient(self, table: LaneTable, patient_id: str) -> StoredPatient:
         patient = self._cache.get(patient_id)

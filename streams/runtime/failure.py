@@ -16,6 +16,7 @@ from typing import Protocol
 
 from aiokafka.errors import KafkaError
 
+from streams import metrics
 from streams.security import denial
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,8 @@ class FailStop:
         if self.failure is not None:
             return
         self.failure = describe(exc, doing)
+        if isinstance(exc, AssertionError):
+            metrics.INVARIANT_VIOLATIONS.inc()
         log.error("worker stops: %s", self.failure)
         log.debug("worker stops", exc_info=exc)
         self._deadline.start()

@@ -1,7 +1,18 @@
 """The worker's HTTP endpoint: `/metrics` for Prometheus, `/health/live` and `/health/ready` for whoever runs it.
 
-Live: the event loop answers and nothing has failed. Ready: every assigned lane is open. Faust's own web server cannot tell: it
-answers before the tables are recovered.
+Live: the event loop answers, the worker looks after its lanes and fetches, and nothing has failed. Not live: kill it, nothing
+is lost. Ready: every assigned lane is open. Faust's own web server cannot tell: it answers before the tables are recovered.
+
+=================  ==================  ==========================================================================
+phase              live / ready        ready says
+=================  ==================  ==========================================================================
+waits for Kafka    nobody listens      the worker checks the topics before it listens
+start, recovery    200 / 503           starting: ...; opening: 2 of 3 lanes are open
+serves             200 / 200           ready; also without any partition, when there are more workers than partitions
+rebalance          200 / 503           rebalancing: ...; opening: ...
+shutdown           200 / 503           stopping; the address is closed when the lanes are
+failure            503 / 503           stopping after a failure
+=================  ==================  ==========================================================================
 """
 
 import mode
@@ -54,11 +65,9 @@ class HealthServer(mode.Service):
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _live(self, _request: web.Request) -> web.Response:
-        return _answer(self._lanes.fail.failure is None, "live", "stopping after a failure")
+        if self._lanes.is_alive:
+            return web.Response(text="live")
+        return web.Response(text=self._lanes.phase if self._lanes.fail.failure else "stalled", status=503)
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        return _answer(self._lanes.ready, "ready", "lanes are opening")
-
-
-def _answer(yes: bool, text: str, otherwise: str) -> web.Response:
-    return web.Response(text=text if yes else otherwise, status=200 if yes else 503)
+        return web.Response(text=self._lanes.phase, status=200 if self._lanes.ready else 503)

@@ -106,6 +106,7 @@ class Lane:
     async def open(self) -> None:
         """Fence, recover, take the position. Reads no input yet: see `begin_session`."""
         settings, started = self._settings, time.monotonic()
+        metrics.set_lane_state(self.partition, "opening")
         self._producer = LaneProducer(settings, self.partition)
         await self._producer.start()
         fenced = time.monotonic()
@@ -122,7 +123,7 @@ class Lane:
         self._open = _Open(self._producer, store, self._make_processor(self.partition))
         self._flood = FloodLimit(self._position.refusals, self._position.refused_in_row)
         metrics.LANES_OPEN.inc()
-        metrics.RECOVERED_RECORDS.inc(recovered.records)
+        metrics.LAST_COMMIT_TIMESTAMP_SECONDS.labels(str(self.partition)).set_to_current_time()
         metrics.RECOVERY_SECONDS.observe(recovered.seconds)
         if recovered.rebuilt_because is not None:
             log.warning("partition %d: local store rebuilt, because %s", self.partition, recovered.rebuilt_because)
@@ -139,6 +140,7 @@ class Lane:
         self._session = session
         if not await self._consumer.begin_session(self.positions, session, still_wanted):
             return
+        metrics.set_lane_state(self.partition, "open")
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{self.partition}")
 
@@ -158,6 +160,8 @@ class Lane:
 
     def refuse_input(self) -> None:
         """End the session at once: what still arrives is ignored."""
+        if self._session is not None:
+            metrics.set_lane_state(self.partition, "paused")
         self._session = None
         self._inbox.clear()
 
@@ -182,6 +186,7 @@ class Lane:
         if self._producer is not None:
             await self._producer.stop()
             self._producer = None
+        metrics.forget_lane(self.partition, self._settings.input_topics)
 
     async def _read_log(self, store: Store) -> Recovered:
         settings = self._settings
@@ -261,12 +266,20 @@ class Lane:
         self._seconds_per_record += ((processed - started) / len(batch.records) - self._seconds_per_record) / 2
         metrics.PROCESSING_SECONDS.observe(processed - started)
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - processed)
+        self._count(batch, refused)
+        held.processor.committed()
+
+    def _count(self, batch: Batch, refused: dict[tuple[str, int], Reason]) -> None:
+        """Count a committed batch: some 0.2 ms for 2,000 records, whose processing takes some 60 ms."""
+        now = time.time()
+        oldest_ms = min(record.timestamp_ms for record in batch.records)
         metrics.BATCH_RECORDS.observe(len(batch.records))
-        metrics.INPUT_TO_COMMIT_SECONDS.observe(max(0.0, time.time() - batch.records[0].timestamp_ms / 1000))
+        metrics.INPUT_TO_COMMIT_SECONDS.observe(max(0.0, now - oldest_ms / 1000))
+        metrics.LAST_COMMIT_TIMESTAMP_SECONDS.labels(str(self.partition)).set(now)
         for topic, count in Counter(record.topic for record in batch.records).items():
             metrics.RECORDS.labels(topic).inc(count)
-        for reason in refused.values():
-            metrics.DEAD_LETTERS.labels(reason.value).inc()
+        for reason, count in Counter(refused.values()).items():
+            metrics.DEAD_LETTERS.labels(reason.value).inc(count)
 
     async def _commit(
         self,

@@ -27,6 +27,9 @@ from streams.runtime.watchdog import ProgressWatch
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
+STALLED_SECONDS = 60.0
+"""Without a look or a fetch for so long, the worker is not alive: both come many times a second or once a second. Longer than
+the longest wait that ends by itself, a commit's 20 s and a rebalance's 30 s."""
 
 
 class Lanes(mode.Service):
@@ -63,6 +66,8 @@ class Lanes(mode.Service):
         self._assigned = asyncio.Event()
         self._revoked = False
         self._openings: list[asyncio.Task[None]] = []
+        self._looked_at: float | None = None
+        self._ready_at = 0.0
         super().__init__(**kwargs)
         app.on_partitions_revoked.connect(self._settle)
 
@@ -70,6 +75,41 @@ class Lanes(mode.Service):
     def partitions(self) -> list[int]:
         """The partitions of the open lanes."""
         return sorted(partition for partition, lane in self._lanes.items() if lane.is_trusted)
+
+    @property
+    def phase(self) -> str:
+        """What the lanes are doing, in words for whoever asks whether they are ready."""
+        if self.fail.failure is not None:
+            return "stopping after a failure"
+        if self.should_stop or self.app.should_stop:
+            return "stopping"
+        if self.ready:
+            return "ready"
+        generation, wanted = self._target
+        if generation < 0:
+            return "starting: waiting for an assignment of partitions"
+        if self._revoked:
+            return "rebalancing: waiting for an assignment of partitions"
+        if not all(follower.is_caught_up for follower in self._followers):
+            return "starting: reading " + ", ".join(follower.topic for follower in self._followers)
+        return f"opening: {len(self.partitions)} of {len(wanted)} lanes are open"
+
+    @property
+    def is_alive(self) -> bool:
+        """Nothing failed, and what must never pause goes on: the look at the lanes each second, and, while they are open, fetching.
+
+        A lane that stands still is not looked at here: the watch stops the worker for that, and says why.
+        """
+        now = time.monotonic()
+        if self.fail.failure is not None:
+            return False
+        if self.should_stop or self.app.should_stop:
+            return True  # the stop deadline ends what hangs now
+        watched = self._looked_at is None or now - self._looked_at < STALLED_SECONDS
+        if not self.ready:
+            return watched
+        fetched_at = max(self._ready_at, self.app.consumer.fetched_at or 0.0)
+        return watched and now - fetched_at < STALLED_SECONDS
 
     def stores(self) -> Iterator[Store]:
         """The local stores of the open lanes."""
@@ -172,6 +212,7 @@ class Lanes(mode.Service):
         """Measure the lag, and stop the worker when a lane with input stands still."""
         watch = ProgressWatch(int(self.settings.stand_still_seconds / LOOK_EVERY_SECONDS))
         while not self.should_stop:
+            self._looked_at = time.monotonic()
             await self.sleep(LOOK_EVERY_SECONDS)
             trusted = {p: lane for p, lane in self._lanes.items() if lane.is_trusted} if self.ready else {}
             watch.forget(set(range(self.settings.partitions)) - trusted.keys())
@@ -275,6 +316,8 @@ class Lanes(mode.Service):
 
     def _set_ready(self, ready: bool) -> None:
         self.ready = ready
+        if ready:
+            self._ready_at = time.monotonic()
         metrics.READY.set(ready)
 
 

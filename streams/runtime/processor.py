@@ -54,6 +54,10 @@ class Processor(Protocol):
         """Decide the records in order. Synchronous and free of I/O; an exception stops the worker and nothing is committed."""
         ...
 
+    def committed(self) -> None:
+        """What the last `process` returned is committed: the time to count it."""
+        ...
+
 
 class ProcessorFactory(Protocol):
     """Makes the processor of one lane."""

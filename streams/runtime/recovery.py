@@ -12,6 +12,7 @@ from typing import NamedTuple
 import aiokafka
 from aiokafka.structs import TopicPartition
 
+from streams import metrics
 from streams.runtime.failure import WorkerFailure
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores import Store
@@ -66,11 +67,15 @@ async def recover(
     position = begin if store.next_offset is None else store.next_offset
     consumer.seek(changelog, position)
     records = 0
+    remaining = metrics.RECOVERY_REMAINING_RECORDS.labels(str(changelog.partition))
+    remaining.set(end - position)
     advanced_at = reported_at = time.monotonic()
     while not await _at_end(consumer, changelog):
         for fetched in (await consumer.getmany(changelog, timeout_ms=POLL_MS)).values():
             store.apply({record.key: record.value for record in fetched}, fetched[-1].offset + 1)
             records += len(fetched)
+            metrics.RECOVERED_RECORDS.inc(len(fetched))
+            remaining.set(max(0, end - fetched[-1].offset - 1))
             await asyncio.sleep(0)  # other lanes may be open already
         now = time.monotonic()
         if (reached := await consumer.position(changelog)) != position:
@@ -87,6 +92,7 @@ async def recover(
             )
     # Also a changelog that ends in transaction markers, or holds nothing else, has been read to its end now.
     store.apply({}, await consumer.position(changelog))
+    remaining.set(0)
     return Recovered(records, time.monotonic() - started, why)
 
 

@@ -50,6 +50,13 @@ class ReferenceFollower:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything that was in the topic at the start has been read."""
+        return self._started.is_set() and all(
+            self._positions[partition] >= end for partition, end in self._ends_at_start.items()
+        )
+
     async def caught_up(self) -> None:
         """Wait until everything that was in the topic at the start has been read."""
         await self._started.wait()

@@ -11,6 +11,7 @@ fetched in another session is dropped and will be fetched again.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -115,6 +116,7 @@ class LaneConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fetched_at: float | None = None  # monotonic seconds of the last call for more
         self._sessions: dict[TP, Session] = {}
         self._fetching_or_seeking = asyncio.Lock()
 
@@ -161,6 +163,7 @@ class LaneConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ARG002, ASYNC109  # Faust's signature
         """One fetch: a message for each partition that it moved."""
+        self.fetched_at = time.monotonic()
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
         async with self._fetching_or_seeking:

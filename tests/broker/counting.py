@@ -82,6 +82,9 @@ class CountingProcessor:
             )
         return outputs
 
+    def committed(self) -> None:
+        """Nothing to count."""
+
 
 class CountingFactory:
     """Makes the processor of each lane."""

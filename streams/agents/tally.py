@@ -1,0 +1,67 @@
+"""What the facts of a batch came to, kept until its transaction is committed and then counted in the metrics."""
+
+from collections import Counter
+
+from streams import metrics
+from streams.adjudication.decisions import OUTCOMES, Decision, EligibilityNotice
+from streams.adjudication.fold import Step
+from streams.adjudication.policy import Policy
+from streams.runtime.dead_letters import Reason
+from streams.topics import FACT_TOPICS, INPUT_TOPICS
+
+
+class BatchTally:
+    """Collects while a batch is decided, which is the hot path, and adds up once, in `count`."""
+
+    __slots__ = ("_decisions", "_notices", "_repeats")
+
+    def __init__(self) -> None:
+        self._decisions: list[Decision] = []
+        self._notices: list[EligibilityNotice] = []
+        self._repeats: Counter[str] = Counter()
+
+    def add(self, topic: str, step: Step) -> None:
+        """Note what a fact of this topic, which was not refused, led to."""
+        if not step.changed:
+            self._repeats[topic] += 1
+            return
+        self._decisions += step.decisions
+        self._notices += step.notices
+
+    def count(self) -> None:
+        """Add everything to the metrics, under a microsecond a decision."""
+        decided: Counter[tuple[str, str]] = Counter()
+        charged_cents: Counter[str] = Counter()
+        taken_back_cents: Counter[str] = Counter()
+        paid_cents = 0
+        for decision in self._decisions:
+            decided[decision.outcome, decision.reason] += 1
+            if decision.charge_cents > 0:  # a charge below 0 is denied, and a counter only rises
+                charged_cents[decision.outcome] += decision.charge_cents
+            if decision.change_cents > 0:
+                paid_cents += decision.change_cents
+            elif decision.change_cents < 0:
+                taken_back_cents[decision.outcome] -= decision.change_cents
+        for (outcome, reason), count in decided.items():
+            metrics.DECISIONS.labels(outcome, reason).inc(count)
+        for outcome, cents in charged_cents.items():
+            metrics.CHARGED_CENTS.labels(outcome).inc(cents)
+        for outcome, cents in taken_back_cents.items():
+            metrics.TAKEN_BACK_CENTS.labels(outcome).inc(cents)
+        metrics.PAID_CENTS.inc(paid_cents)
+        for reason, count in Counter(notice.reason for notice in self._notices).items():
+            metrics.NOTICES.labels(reason).inc(count)
+        for topic, count in self._repeats.items():
+            metrics.REPEATED_FACTS.labels(topic).inc(count)
+
+
+def start_metrics(policy: Policy) -> None:
+    """Show from the start what is known before the first fact, and that the rest stands at 0."""
+    metrics.say_what_runs()
+    for profile in policy.profiles:
+        metrics.POLICY_INFO.labels(profile.id, str(profile.version)).set(1)
+    metrics.start_at_zero(metrics.RECORDS, INPUT_TOPICS)
+    metrics.start_at_zero(metrics.REPEATED_FACTS, FACT_TOPICS)
+    metrics.start_at_zero(metrics.DEAD_LETTERS, [reason.value for reason in Reason])
+    metrics.start_at_zero(metrics.CHARGED_CENTS, OUTCOMES)
+    metrics.start_at_zero(metrics.TAKEN_BACK_CENTS, OUTCOMES)
