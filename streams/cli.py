@@ -25,6 +25,8 @@ COMMANDS = {
     "decisions": "Read the decisions, or follow them",
     "sweep": "Expire what has been pended for too long",
     "readjudicate": "Ask for patients to be decided again, after agreements changed",
+    "dead-letters": "List the records that could not be used, send them again or discard them",
+    "acls": "What each role must be allowed on a Kafka that asks",
     "verify": "Fold all facts again and compare with what was committed",
 }
 """In the order in which a new person meets them."""
@@ -61,7 +63,7 @@ class _Commands(click.Group):
 
 
 def _module(name: str) -> str:
-    return f"streams.commands.{name}"
+    return f"streams.commands.{name.replace('-', '_')}"
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

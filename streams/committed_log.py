@@ -158,7 +158,7 @@ class CommittedLog:
                 raise LogStuckError(topic, partition, position, end, self._stall_seconds)
 
     def _failed(self, error: KafkaError) -> ProblemError:
-        if denied := denial(error, "reading what this command looks at"):
+        if denied := denial(error, "reading topics or groups"):
             return ProblemError(denied)
         return ProblemError(
             f"Kafka on {self._servers} did not answer as expected ({type(error).__name__}). Look at the broker's log, "

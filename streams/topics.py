@@ -21,6 +21,7 @@ PROVIDER_AGREEMENT = "provider-agreement"
 BILLING_DECISIONS = "billing-decisions"
 ELIGIBILITY_NOTICES = "eligibility-notices"
 DEAD_LETTERS = "dead-letters"
+DEAD_LETTER_ACTIONS = "dead-letter-actions"
 
 FACT_TOPICS = (
     PATHWAY_SELECTED,
@@ -106,6 +107,9 @@ TOPICS = (
     Topic(ELIGIBILITY_NOTICES, "patient_id", "the worker", "what an order entitles to"),
     # the largest record that a fact topic takes, and headers that say why and where from
     Topic(DEAD_LETTERS, "as it came", "the worker", "records that could not be used, and why", FOUR_MEBIBYTES),
+    Topic(
+        DEAD_LETTER_ACTIONS, "topic/partition@offset", "operators", "what was done about dead letters, by whom and why"
+    ),
 )
 
 
@@ -162,7 +166,7 @@ def ensure_topics(bootstrap_servers: str, settings: Settings) -> TopicsReport:
     Raises ProblemError where Kafka refuses or does not answer in time.
     """
     topics = declared_topics(settings.app_id)
-    with _admin(bootstrap_servers, settings) as admin:
+    with admin_client(bootstrap_servers, settings) as admin:
         existing = _existing(admin, [topic.name for topic in topics])
         created = [topic for topic in topics if topic.name not in existing]
         if created:
@@ -177,7 +181,7 @@ def alter_topics(report: TopicsReport, settings: Settings) -> TopicsReport:
     changes = {state.topic.name: changed for state in report.topics if (changed := _alterable(state))}
     if not changes:
         return report
-    with _admin(report.bootstrap_servers, settings) as admin:
+    with admin_client(report.bootstrap_servers, settings) as admin:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name, changed) for name, changed in changes.items()]
         for name, answer in admin.alter_configs(resources)["topic"].items():
             if answer != "OK":
@@ -196,7 +200,9 @@ def _alterable(state: TopicState) -> dict[str, str]:
 
 
 @contextmanager
-def _admin(bootstrap_servers: str, settings: Settings) -> "Iterator[KafkaAdminClient]":
+def admin_client(
+    bootstrap_servers: str, settings: Settings, doing: str = "looking at the topics, or changing them"
+) -> "Iterator[KafkaAdminClient]":
     """kafka-python's admin client; its errors become ProblemErrors."""
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
@@ -211,7 +217,7 @@ def _admin(bootstrap_servers: str, settings: Settings) -> "Iterator[KafkaAdminCl
         ) as admin:
             yield admin
     except KafkaError as error:
-        if denied := denial(error, "looking at the topics, or changing them"):
+        if denied := denial(error, doing):
             raise ProblemError(denied) from error
         raise ProblemError(
             f"Kafka on {bootstrap_servers} did not do what was asked ({type(error).__name__}: {error}). "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from streams.security import security_from_environment
 from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, resolve_bootstrap_servers, worker_options
 from streams.topics import ensure_topics
 
@@ -111,6 +112,9 @@ def command(
             )
         )
 
+    if security_from_environment().authenticated:
+        _check_group(servers, settings)
+
     # Faust takes most of a second to import: only for a worker that starts.
     from streams.app import create_billing_app, lane_settings
     from streams.runtime.health import HealthServer
@@ -129,6 +133,15 @@ def command(
     app.lanes.on_first_ready = lambda partitions: click.echo(_ready_line(settings, servers, partitions))
     services = [HealthServer(app.lanes, metrics_host, metrics_port)] if metrics_port else []
     run_worker(app, *services)
+
+
+def _check_group(servers: str, settings: Settings) -> None:
+    """Where this user may not join the group, aiokafka would ask again and again, and the worker never be ready. Raises
+    ProblemError."""
+    from streams.committed_log import CommittedLog
+
+    with CommittedLog(servers, settings.request_timeout_seconds) as log:
+        log.group_offsets(settings.app_id)
 
 
 def _ready_line(settings: Settings, servers: str, partitions: Sequence[int]) -> str:

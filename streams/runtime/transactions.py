@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.runtime.failure import LaneFencedError, WorkerFailure
 from streams.runtime.processor import Headers, OutputRecord
 from streams.runtime.settings import LaneSettings
+from streams.security import denial
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +147,9 @@ class LaneProducer:
         except KafkaError as exc:
             raise WorkerFailure(
                 f"the broker refused a transaction of partition {self._partition}: {type(exc).__name__}",
-                "Nothing of it is visible. Check the broker's log and the topics (`pathway-billing topics`), then restart "
-                "the worker",
+                denial(exc, "publishing")
+                or "Nothing of it is visible. Check the broker's log and the topics (`pathway-billing topics`), then restart the "
+                "worker",
             ) from exc
 
 

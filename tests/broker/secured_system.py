@@ -47,6 +47,7 @@ class SecuredBroker:
     def __init__(self, broker: EmbeddedBroker, certificates: Certificates, folder: Path) -> None:
         self.broker = broker
         self.certificates = certificates
+        self.folder = folder
         self._password_file = folder / "password"
         self._password_file.write_text(PASSWORD + "\n")
 

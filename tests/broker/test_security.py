@@ -1,0 +1,248 @@
+"""A Kafka that asks who is there: every client by every mechanism, each role with its ACLs alone, and clear refusals."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from streams.acls import ROLES, WORKER, accesses, grant
+from streams.events import fact_to_json
+from streams.generator import history
+from streams.settings import Settings
+from streams.topics import BILLING_DECISIONS, admin_client
+from tests.broker import command_line
+from tests.broker.harness import wait_until
+from tests.broker.secured_system import PASSWORD, SecuredBroker, secured_broker
+
+pytestmark = pytest.mark.broker
+
+PARTITIONS = 2
+APP_ID = "pathway-billing"
+FACTS = [fact_to_json(fact) for fact in history(25, 11)]
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """A broker with the roles' ACLs and all topics, made by an operator."""
+    with secured_broker(tmp_path_factory.mktemp("secured")) as running:
+        granted = run(running, "acls", "--apply", PATHWAY_BILLING_BOOTSTRAP_SERVERS=plain(running))
+        assert granted.returncode == 0, granted.stderr
+        made = run(running, "topics", **running.sasl("operator"))
+        assert made.returncode == 0, made.stderr
+        yield running
+
+
+def plain(secured: SecuredBroker) -> str:
+    """The listener that asks nobody, where an administrator comes in."""
+    return secured.broker.bootstrap_servers
+
+
+def run(secured: SecuredBroker, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = command_line.run(
+        *arguments, home=secured.folder / "home", **{"PATHWAY_BILLING_PARTITIONS": str(PARTITIONS), **environment}
+    )
+    assert PASSWORD not in done.stdout + done.stderr
+    return done
+
+
+def worker(secured: SecuredBroker, environment: Mapping[str, str]):  # type: ignore[no-untyped-def]
+    return command_line.start(
+        *("worker", "--store", "memory", "--log-level", "info", "--session-timeout", "6"),
+        home=secured.folder / "home",
+        **{"PATHWAY_BILLING_PARTITIONS": str(PARTITIONS), **environment},
+    )
+
+
+def publish(
+    secured: SecuredBroker, folder: Path, facts: list[dict[str, object]], environment: Mapping[str, str]
+) -> None:
+    file = folder / "facts.jsonl"
+    file.write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+    done = run(secured, "publish", str(file), **environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp_path: Path) -> None:
+    operator = secured.sasl("operator")
+    by_turns = {
+        "PLAIN": secured.sasl("worker"),
+        "SCRAM-SHA-256": secured.sasl("worker", "SCRAM-SHA-256"),
+        "SCRAM-SHA-512": secured.sasl("worker", "SCRAM-SHA-512"),
+        "OAUTHBEARER": secured.oauth("worker"),
+        "mutual TLS": secured.mutual("worker"),
+    }
+    publishers = (
+        secured.sasl("publisher"),
+        secured.sasl("publisher", "SCRAM-SHA-256"),
+        secured.sasl("publisher", "SCRAM-SHA-512"),
+        secured.oauth("publisher"),
+        secured.mutual("publisher"),
+    )
+    share = -(-len(FACTS) // len(by_turns))
+    for turn, (mechanism, environment) in enumerate(by_turns.items()):
+        publish(secured, tmp_path, FACTS[turn * share : (turn + 1) * share], publishers[turn])
+        log = tmp_path / "worker.log"
+        with worker(secured, environment) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("ready:"), f"{mechanism}: {process.communicate()}"
+
+            def all_decided() -> bool:
+                found = json.loads(run(secured, "verify", "--json", **operator).stdout)
+                assert found["ok"], found
+                return bool(found["counts"]["waiting"] == 0)
+
+            wait_until(all_decided, 60, f"all facts decided by {mechanism}")
+            process.terminate()
+            _, written = process.communicate(timeout=30)
+            log.write_text(written)
+            assert process.returncode == 0, written
+        assert PASSWORD not in log.read_text()
+
+    read = [
+        run(secured, "decisions", "--json", **environment)
+        for environment in (secured.mutual("payments"), secured.oauth("projections"), secured.sasl("payments"))
+    ]
+    assert all(done.returncode == 0 for done in read), [done.stderr for done in read]
+    assert len({done.stdout for done in read}) == 1 or len({tuple(sorted(d.stdout.splitlines())) for d in read}) == 1
+    assert len(read[0].stdout.splitlines()) > 10
+    swept = run(secured, "sweep", "--as-of", "2030-01-01", **operator)
+    assert swept.returncode == 0, swept.stderr
+    again = run(secured, "readjudicate", "--all", "--yes", **operator)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("user", "command", "named"),
+    [
+        ("payments", ("publish", "FILE"), "publishing facts (topic "),
+        ("nobody", ("publish", "FILE"), "publishing facts (topic "),
+        ("publisher", ("decisions",), BILLING_DECISIONS),
+        ("nobody", ("topics",), "looking at the topics, or changing them (topic "),
+        ("payments", ("verify",), "has no topic"),
+        ("payments", ("worker",), "looking at the topics, or changing them (topic "),
+        ("operator", ("acls", "--apply"), "creating ACLs (cluster)"),
+    ],
+)
+def test_what_a_role_is_not_allowed_is_named(
+    secured: SecuredBroker, tmp_path: Path, user: str, command: tuple[str, ...], named: str
+) -> None:
+    file = tmp_path / "facts.jsonl"
+    file.write_text(json.dumps(FACTS[0]) + "\n")
+    done = run(secured, *(str(file) if word == "FILE" else word for word in command), **secured.sasl(user))
+    assert done.returncode in (1, 2)
+    assert named in done.stderr
+    assert "`pathway-billing acls`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_publisher_of_claims_alone_publishes_claims_alone(secured: SecuredBroker, tmp_path: Path) -> None:
+    granted = run(
+        secured,
+        *("acls", "--apply", "--role", "publisher", "--principal", "User:intake", "--topic", "claim-received"),
+        PATHWAY_BILLING_BOOTSTRAP_SERVERS=plain(secured),
+    )
+    assert granted.returncode == 0, granted.stderr
+    claims = [fact for fact in FACTS if fact["type"] == "claim-received"]
+    publish(secured, tmp_path, claims[:3], secured.oauth("intake"))
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps(next(fact for fact in FACTS if fact["type"] == "pathway-selected")) + "\n")
+    done = run(secured, "publish", str(other), **secured.oauth("intake"))
+    assert done.returncode == 1
+    assert "(topic pathway-selected)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        (BILLING_DECISIONS, f"topic {BILLING_DECISIONS}"),
+        (f"{APP_ID}-", "(transactional id"),
+        (APP_ID, "(group"),
+    ],
+)
+def test_a_worker_that_lacks_one_permission_stops_and_names_it(
+    secured: SecuredBroker, tmp_path: Path, missing: str, named: str
+) -> None:
+    user = f"half-{len(missing)}"
+    some = [access for access in accesses(WORKER, APP_ID) if access.name != missing]
+    if missing == BILLING_DECISIONS:  # it sees the topic, and may not write to it
+        some += [
+            access._replace(operations=("Describe", "DescribeConfigs"))
+            for access in accesses(WORKER, APP_ID)
+            if access.name == missing
+        ]
+    with admin_client(plain(secured), Settings(), doing="granting") as admin:
+        grant(admin, some, f"User:{user}", "*")
+    claims = [fact for fact in FACTS if fact["type"] == "claim-received"]
+    fresh = [
+        fact | {"event_id": f"{user}-{fact['event_id']}", "claim_id": f"{user}-{fact['claim_id']}"} for fact in claims
+    ]
+    publish(secured, tmp_path, fresh[:5], secured.sasl("publisher"))
+    with worker(secured, secured.oauth(user)) as process:
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 1, log
+    stops = [line for line in log.splitlines() if "worker stops:" in line or line.startswith("error: ")]
+    assert len(stops) == 1, log
+    assert named in stops[0]
+    assert "`pathway-billing acls`" in stops[0]
+
+
+def without(environment: dict[str, str], *parts: str) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not any(part in name for part in parts)}
+
+
+def test_who_is_not_let_in_is_told_why(secured: SecuredBroker, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the password")
+    sasl = secured.sasl("payments")
+    refused = {
+        "the user is unknown to it, or the password or token is wrong": {
+            **sasl,
+            "PATHWAY_BILLING_SASL_PASSWORD_FILE": str(wrong),
+        },
+        "its certificate is not believed": without(sasl, "CA_FILE"),
+        "a certificate of ours": without(secured.mutual("payments"), "CERTIFICATE"),
+        "One that wants TLS or a login": without(sasl, "SASL", "SSL", "PROTOCOL"),
+        "It may want another PATHWAY_BILLING_SECURITY_PROTOCOL": {
+            **sasl,
+            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": plain(secured),
+        },
+        "SASL_PASSWORD or PATHWAY_BILLING_SASL_PASSWORD_FILE must be set": without(sasl, "PASSWORD"),
+        "the embedded broker speaks PLAINTEXT only": without(sasl, "SERVERS"),
+        "no Kafka answers on 127.0.0.1:1": {**sasl, "PATHWAY_BILLING_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+    }
+    for sentence, environment in refused.items():
+        done = run(secured, "decisions", **environment)
+        assert done.returncode == 2, (sentence, done.stderr)
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_acls_that_are_printed_are_the_ones_that_are_made(secured: SecuredBroker) -> None:
+    printed = json.loads(run(secured, "acls", "--json").stdout)
+    assert set(printed) == set(ROLES)
+    from kafka import KafkaAdminClient
+    from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePatternFilter
+    from kafka.admin import ResourceType as Kind
+
+    with KafkaAdminClient(bootstrap_servers=plain(secured)) as admin:
+        for role, wanted in printed.items():
+            anything = ResourcePatternFilter(Kind.ANY, None, ACLResourcePatternType.ANY)
+            found, _ = admin.describe_acls(
+                ACLFilter(f"User:{role}", None, ACLOperation.ANY, ACLPermissionType.ANY, anything)
+            )
+            made = {(acl.resource_pattern.resource_name, acl.operation.name.replace("_", "")) for acl in found}
+            expected = {
+                (access["name"], operation.upper())
+                for access in wanted["accesses"]
+                for operation in access["operations"]
+            }
+            assert made == expected, role
+
+
+def test_a_kafka_without_an_authorizer_is_said(broker: object, tmp_path: Path) -> None:
+    servers = broker.bootstrap_servers  # type: ignore[attr-defined]
+    done = command_line.run("acls", "--apply", home=tmp_path, PATHWAY_BILLING_BOOTSTRAP_SERVERS=servers)
+    assert done.returncode == 1
+    assert "has no authorizer" in done.stderr
