@@ -37,7 +37,7 @@ from tests.broker.harness import wait_until
 pytestmark = pytest.mark.broker
 
 SETTINGS = Settings(partitions=4)
-ALL = {*INPUT_TOPICS, *OUTPUT_TOPICS, "pathway-billing-patients-changelog"}
+ALL = {*INPUT_TOPICS, *OUTPUT_TOPICS, "dead-letter-actions", "pathway-billing-patients-changelog"}
 
 
 @pytest.fixture(scope="module")
