@@ -23,6 +23,7 @@ COMMANDS = {
     "worker": "Run a Faust worker that decides what is published",
     "publish": "Publish facts from a file",
     "decisions": "Read the decisions, or follow them",
+    "project": "Write the ledger: decisions and facts as SQL tables",
     "sweep": "Expire what has been pended for too long",
     "readjudicate": "Ask for patients to be decided again, after agreements changed",
     "dead-letters": "List the records that could not be used, send them again or discard them",

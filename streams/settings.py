@@ -58,6 +58,7 @@ class Settings:
     replication_factor: int = 1
     store: str = ROCKSDB  # ROCKSDB or MEMORY: where a worker keeps the patient table
     state_dir: Path | None = None  # of the RocksDB store; None: `state` in the data folder
+    database: str | None = None  # URL of the ledger; None: an SQLite file in the data folder
     request_timeout_seconds: float = 30.0
     session_timeout_seconds: float = 10.0
 
@@ -69,6 +70,10 @@ class Settings:
     @property
     def worker_state_dir(self) -> Path:
         return self.state_dir or self.data_dir / "state"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data_dir.absolute() / 'ledger.sqlite'}"
 
     @property
     def min_insync_replicas(self) -> int:
@@ -114,6 +119,12 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
     "replication_factor": ("--replication-factor", click.IntRange(1, 100), "Copies of every topic."),
     "store": ("--store", click.Choice([ROCKSDB, MEMORY]), "Where a worker keeps the patient table."),
     "state_dir": ("--state", _DIRECTORY, "Folder of the RocksDB store.  [default: state in the data folder]"),
+    "database": (
+        "--database",
+        click.STRING,
+        "Database of the ledger: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.  "
+        "[default: ledger.sqlite in the data folder]",
+    ),
     "request_timeout_seconds": (
         "--request-timeout",
         click.FloatRange(0.1, 3600),
@@ -128,6 +139,7 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
 
 CLIENT_SETTINGS = ("bootstrap_servers", "data_dir", "request_timeout_seconds")
 TOPIC_SETTINGS = (*CLIENT_SETTINGS, "app_id", "partitions", "replication_factor")
+LEDGER_SETTINGS = (*CLIENT_SETTINGS, "database")
 WORKER_SETTINGS = (*TOPIC_SETTINGS, "store", "state_dir", "session_timeout_seconds")
 
 
@@ -151,6 +163,7 @@ def settings_options(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 kafka_options = settings_options(*CLIENT_SETTINGS)
 topic_options = settings_options(*TOPIC_SETTINGS)
+ledger_options = settings_options(*LEDGER_SETTINGS)
 worker_options = settings_options(*WORKER_SETTINGS)
 
 

@@ -1,0 +1,204 @@
+"""Writing a batch of records into the ledger: rows and positions in one database transaction.
+
+A batch begins where the ledger stands, or it is not written: each position is set from its old value to its new one (compare and
+set), under the lock that excludes other writers. So what is read twice, what is read again after a kill, and what a second
+projector has written meanwhile changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Table, bindparam, insert, select, text, update
+
+from projections.current_decisions import InconsistentLogError
+from projections.ledger.database import Database
+from projections.ledger.rows import (
+    PublishedDecision,
+    Row,
+    adjustment_rows,
+    clean,
+    line_row,
+    provider_month_rows,
+    rows_of,
+    version_row,
+)
+from projections.ledger.tables import (
+    adjustments,
+    claim_lines,
+    dead_letters,
+    decision_versions,
+    eligibility_notices,
+    facts,
+    positions,
+)
+from streams.adjudication.fold import check_money
+from streams.runtime.processor import InputRecord
+
+TopicPartition = tuple[str, int]
+
+_ADD_TO_MONTH: Final = text(
+    "INSERT INTO provider_months (billing_npi, posted_month, service_month, payments, paid_cents, take_backs, taken_back_cents) "
+    "VALUES (:billing_npi, :posted_month, :service_month, :payments, :paid_cents, :take_backs, :taken_back_cents) "
+    "ON CONFLICT (billing_npi, posted_month, service_month) DO UPDATE SET "
+    "payments = provider_months.payments + excluded.payments, "
+    "paid_cents = provider_months.paid_cents + excluded.paid_cents, "
+    "take_backs = provider_months.take_backs + excluded.take_backs, "
+    "taken_back_cents = provider_months.taken_back_cents + excluded.taken_back_cents"
+)
+
+
+class Position(NamedTuple):
+    """Where the ledger stands in a partition."""
+
+    topic_id: str
+    next_offset: int
+
+
+class OvertakenError(Exception):
+    """Another projector has written meanwhile. Nothing of the batch is written: read the positions again and go on from there."""
+
+
+def read_positions(database: Database) -> dict[TopicPartition, Position]:
+    """Where the ledger stands."""
+    with database.read() as connection:
+        return positions_in(connection)
+
+
+def positions_in(connection: Connection) -> dict[TopicPartition, Position]:
+    """The same within a transaction."""
+    return {
+        (row.kafka_topic, row.kafka_partition): Position(row.topic_id, row.next_offset)
+        for row in connection.execute(select(positions))
+    }
+
+
+def add_partitions(database: Database, topic_ids: Mapping[TopicPartition, str]) -> None:
+    """Begin partitions at offset 0; one that the ledger knows stays where it is."""
+    rows = [
+        {"kafka_topic": topic, "kafka_partition": partition, "topic_id": topic_id, "next_offset": 0}
+        for (topic, partition), topic_id in sorted(topic_ids.items())
+    ]
+    statement = text(
+        "INSERT INTO positions (kafka_topic, kafka_partition, topic_id, next_offset) "
+        "VALUES (:kafka_topic, :kafka_partition, :topic_id, :next_offset) ON CONFLICT DO NOTHING"
+    )
+    if rows:
+        with database.write() as connection:
+            connection.execute(statement, rows)
+
+
+def write_batch(
+    database: Database,
+    records: Sequence[InputRecord],
+    before: Mapping[TopicPartition, int],
+    after: Mapping[TopicPartition, int],
+) -> None:
+    """Write a batch that was read from the offsets `before`, where the ledger must stand, up to `after`.
+
+    Raises OvertakenError where it stands elsewhere, InconsistentLogError for decisions that cannot come from one worker, and
+    LedgerError.
+    """
+    rows = rows_of(records)
+    for published in rows.decisions:
+        check_money(published.decision)
+    with database.write() as connection:
+        _move(connection, before, after)
+        _insert(connection, facts, rows.facts)
+        _insert(connection, decision_versions, map(version_row, rows.decisions))
+        _insert(connection, adjustments, (row for d in rows.decisions for row in adjustment_rows(d.decision)))
+        _write_lines(connection, rows.decisions)
+        if months := provider_month_rows(rows.decisions):
+            connection.execute(_ADD_TO_MONTH, months)
+        _insert(connection, eligibility_notices, rows.notices)
+        _insert(connection, dead_letters, rows.dead_letters)
+
+
+def _move(connection: Connection, before: Mapping[TopicPartition, int], after: Mapping[TopicPartition, int]) -> None:
+    moves = [
+        {"topic": topic, "partition": partition, "old": before[topic, partition], "new": offset}
+        for (topic, partition), offset in sorted(after.items())
+        if offset != before[topic, partition]
+    ]
+    if not moves:
+        return
+    statement = (
+        update(positions)
+        .where(
+            positions.c.kafka_topic == bindparam("topic"),
+            positions.c.kafka_partition == bindparam("partition"),
+            positions.c.next_offset == bindparam("old"),
+        )
+        .values(next_offset=bindparam("new"))
+    )
+    if connection.execute(statement, moves).rowcount != len(moves):
+        raise OvertakenError
+
+
+def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+    if values := list(rows):
+        connection.execute(insert(table), values)
+
+
+def _write_lines(connection: Connection, published: Sequence[PublishedDecision]) -> None:
+    """Bring the current lines up to the newest version of each. Every version must continue the one before it."""
+    first: dict[tuple[str, str, int], PublishedDecision] = {}
+    last: dict[tuple[str, str, int], PublishedDecision] = {}
+    for this in published:
+        decision = this.decision
+        key = (clean(decision.patient_id), clean(decision.claim_id), decision.line_number)
+        before = last.get(key)
+        if before is not None and not _continues(decision, before.decision):
+            raise _broken_chain(decision)
+        first.setdefault(key, this)
+        last[key] = this
+
+    new = [line_row(this) for key, this in last.items() if first[key].decision.version == 1]
+    known = [(first[key].decision, this) for key, this in last.items() if first[key].decision.version > 1]
+    _insert(connection, claim_lines, new)
+    if not known:
+        return
+    columns = claim_lines.c
+    statement = (
+        update(claim_lines)
+        .where(
+            columns.patient_id == bindparam("of_patient"),
+            columns.claim_id == bindparam("of_claim"),
+            columns.line_number == bindparam("of_line"),
+            columns.version == bindparam("before_version"),
+            columns.decision_id == bindparam("before_id"),
+            columns.paid_cents == bindparam("before_cents"),
+        )
+        .values({column.name: bindparam(column.name) for column in columns if not column.primary_key})
+    )
+    changes = [{**_changed(line_row(this)), **_standing(oldest)} for oldest, this in known]
+    if connection.execute(statement, changes).rowcount != len(changes):
+        raise _broken_chain(*(oldest for oldest, _ in known))
+
+
+def _continues(decision: Any, before: Any) -> bool:
+    return (decision.version, decision.supersedes, decision.paid_before_cents) == (
+        before.version + 1,
+        before.decision_id,
+        before.paid_cents,
+    )
+
+
+def _changed(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in ("patient_id", "claim_id", "line_number")}
+
+
+def _standing(decision: Any) -> Row:
+    """What the line must say before this version of it."""
+    return {
+        "of_patient": clean(decision.patient_id),
+        "of_claim": clean(decision.claim_id),
+        "of_line": decision.line_number,
+        "before_version": decision.version - 1,
+        "before_id": decision.supersedes,
+        "before_cents": decision.paid_before_cents,
+    }
+
+
+def _broken_chain(*decisions: Any) -> InconsistentLogError:
+    named = ", ".join(decision.decision_id for decision in decisions[:3])
+    return InconsistentLogError(f"a version does not continue the one before it: {named}")

@@ -1,0 +1,136 @@
+"""`pathway-billing project`: write the ledger."""
+
+import json
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+
+import click
+from prometheus_client import start_http_server
+from sqlalchemy import make_url
+
+from projections.current_decisions import InconsistentLogError
+from projections.ledger.database import Database, LedgerError, LedgerUnavailableError, open_database
+from projections.ledger.log import LedgerLog
+from projections.ledger.projector import Projector
+from projections.topic_reader import LogUnavailableError
+from streams.settings import (
+    ENVIRONMENT_PREFIX,
+    ProblemError,
+    Settings,
+    UsageError,
+    ledger_options,
+    resolve_bootstrap_servers,
+)
+from streams.topics import BILLING_DECISIONS
+
+
+@click.command("project")
+@click.option(
+    "--follow/--once",
+    default=False,
+    help="Go on with what is committed from now on, or end at the end.  [default: --once]",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    envvar=ENVIRONMENT_PREFIX + "METRICS_PORT",
+    show_envvar=True,
+    help="Port of /metrics.  [default: none is served]",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "METRICS_HOST",
+    show_envvar=True,
+    help="Address to serve them on.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was done.")
+@ledger_options
+def command(follow: bool, metrics_port: int, metrics_host: str, as_json: bool, settings: Settings) -> None:
+    """Write what is committed on Kafka into the ledger: SQL tables of lines, decisions, money, facts, pends and dead letters.
+
+    Rows and position are one database transaction: stop it, kill it, or run two at once, and the rows are the same. The tables
+    are made, and brought up to this version, when it starts.
+    """
+    began = time.monotonic()
+    servers = resolve_bootstrap_servers(settings)
+    with (
+        ledger_problems(),
+        open_ledger(settings) as database,
+        LedgerLog(servers, timeout_seconds=settings.request_timeout_seconds) as log,
+    ):
+        if metrics_port:
+            _serve_metrics(metrics_host, metrics_port)
+        projector = Projector(database, log)
+        stop = _stop_on_signals() if follow else threading.Event()
+        projector.project_to_end()
+        _say(database, projector.records, time.monotonic() - began, as_json=as_json)
+        if follow:
+            if not as_json:
+                click.echo("ready: following until Ctrl-C")
+            projector.follow(stop.is_set)
+
+
+def open_ledger(settings: Settings) -> Database:
+    """The ledger of these settings, for writing; the folder of the default one is made."""
+    if settings.database is None:
+        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+    return open_database(settings.database_url)
+
+
+class ledger_problems:  # noqa: N801 - reads as a statement: with ledger_problems()
+    """What can go wrong with a ledger, as errors of the command line."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LedgerUnavailableError):
+            raise UsageError(str(error)) from error
+        if isinstance(error, LedgerError | LogUnavailableError):
+            raise ProblemError(str(error)) from error
+        if isinstance(error, InconsistentLogError):
+            raise ProblemError(
+                f"{error}. Nothing of that batch was written. Pay nothing from {BILLING_DECISIONS} until it is clear who wrote it."
+            ) from error
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise UsageError(
+            f"cannot serve metrics on {host}:{port} ({error.strerror}). Choose another --metrics-host or --metrics-port."
+        ) from error
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return stop
+
+
+def _say(database: Database, records: Counter[str], seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"database": database.name, "records": dict(sorted(records.items())), "seconds": round(seconds, 3)}
+            )
+        )
+        return
+    where = make_url(database.url).database if database.kind == "sqlite" else database.name
+    click.echo(
+        f"ledger {where}: {records.total():,} records written, {records[BILLING_DECISIONS]:,} of them decisions, "
+        f"in {seconds:.1f} s"
+    )
