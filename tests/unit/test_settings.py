@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from streams.settings import (
+    LEDGER_SETTINGS,
     MEMORY,
     WORKER_SETTINGS,
     Settings,
@@ -18,7 +19,7 @@ from streams.settings import (
     environment_variable,
     resolve_bootstrap_servers,
     settings_from_environment,
-    worker_options,
+    settings_options,
 )
 
 GOOD = {
@@ -29,6 +30,7 @@ GOOD = {
     "replication_factor": ("3", 3),
     "store": ("memory", MEMORY),
     "state_dir": ("/elsewhere", Path("/elsewhere")),
+    "database": ("postgresql://db/billing", "postgresql://db/billing"),
     "request_timeout_seconds": ("2.5", 2.5),
     "session_timeout_seconds": ("45", 45.0),
 }
@@ -41,10 +43,11 @@ BAD = {
     "request_timeout_seconds": ["0", "soon"],
     "session_timeout_seconds": ["1"],
 }
+ALL = tuple(dict.fromkeys((*WORKER_SETTINGS, *LEDGER_SETTINGS)))
 
 
 @click.command()
-@worker_options
+@settings_options(*ALL)
 def show(settings: Settings) -> None:
     click.echo(repr(settings))
 
@@ -61,7 +64,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_a_flag_and_an_environment_variable() -> None:
-    assert set(GOOD) == set(WORKER_SETTINGS) == {field.name for field in dataclasses.fields(Settings)}
+    assert set(GOOD) == set(ALL) == {field.name for field in dataclasses.fields(Settings)}
     assert environment_variable("bootstrap_servers") == "PATHWAY_BILLING_BOOTSTRAP_SERVERS"
 
 
