@@ -251,6 +251,10 @@ class EmbeddedBroker:
             "share.coordinator.state.topic.num.partitions": 1,
             # a topic that nobody declared is a mistake, never a topic with default settings
             "auto.create.topics.enable": "false",
+            # There is nobody to hand a partition over to. While Kafka tries, its partitions have no leader, its transaction
+            # coordinator still answers commits, takes such partitions for deleted and leaves their markers out: a commit
+            # that was confirmed stays invisible behind an open transaction for ever (seen in 3 of 25 restarts under load).
+            "controlled.shutdown.enable": "false",
             "group.initial.rebalance.delay.ms": 0,
             # a node that was killed registers again only when its old session is over: 9 seconds by default
             "broker.session.timeout.ms": 4000,

@@ -125,6 +125,6 @@ def _stuck(changelog: TopicPartition, position: int, settings: LaneSettings) -> 
     return WorkerFailure(
         f"recovery of {changelog.topic}/{changelog.partition} has not moved from offset {position} for "
         f"{settings.recovery_stall_seconds:.0f} s",
-        "Another program may have a transaction open on the changelog, or the broker lost its leader: check the broker "
-        "(kafka-transactions.sh find-hanging), then restart the worker",
+        "A transaction is open on the changelog: another program's, or one whose marker Kafka left out (docs/reliability.md, "
+        "hanging transactions). Find it with `kafka-transactions.sh find-hanging`, end it, then restart the worker",
     )
