@@ -1,14 +1,18 @@
 """The form of a record's value on Kafka: the Confluent wire format.
 
 Byte 0 is the magic number 0, bytes 1 to 4 are the id of the schema that wrote the record (big-endian), the rest is the Avro
-body. Schemas and ids are those of `schemas.catalog`; records of an older version are read as the newest one has them.
+body. Schemas and ids are those of `schemas.catalog`; records of an older version are read as the newest one has them. With a
+schema registry (`use`), records are written with its ids, and ids that the catalog does not have are looked up there.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
 
 from schemas import catalog
+from schemas.catalog import Schema
 from schemas.codec import Makers, Malformed, compile_reader, compile_writer
 
 HEAD_BYTES = 5  # before the Avro body
@@ -22,6 +26,72 @@ class Unreadable(Exception):
         self.sentence = sentence
 
 
+class SchemasUnavailable(Exception):
+    """Whoever knows the schemas does not answer now, so nothing is known about a record: ask again later. The text says who and
+    what to do."""
+
+
+class SchemaSource(Protocol):
+    """Who knows schemas by id, besides the catalog. Its calls may block, and raise `SchemasUnavailable`."""
+
+    def id_of(self, event: str) -> int:
+        """The id that records of an event are written with."""
+        ...
+
+    def schema_of(self, schema_id: int) -> Schema | None:
+        """The schema with an id, as parsed JSON; None when there certainly is none."""
+        ...
+
+
+class _Bundled:
+    """The catalog alone: fixed ids, no network."""
+
+    def id_of(self, event: str) -> int:
+        return catalog.NEWEST[event].id
+
+    def schema_of(self, schema_id: int) -> Schema | None:  # noqa: ARG002 - those of the catalog are found before
+        return None
+
+
+class _Heads(dict[str, bytes]):
+    """The first bytes of each event's records; asked for once."""
+
+    def __missing__(self, event: str) -> bytes:
+        head = self[event] = b"\0" + _source.id_of(event).to_bytes(4, "big")
+        return head
+
+
+_source: SchemaSource = _Bundled()
+_heads = _Heads()
+_wire_readers: "WeakSet[WireReader]" = WeakSet()
+
+
+def use(source: SchemaSource | None) -> None:
+    """Take schema ids from this source from now on, in the whole process; with None from the catalog alone."""
+    global _source  # noqa: PLW0603 - one process speaks with one registry, and the codecs are made once
+    _source = source or _Bundled()
+    _heads.clear()
+    for reader in _wire_readers:
+        reader.forget()
+
+
+def has_registry() -> bool:
+    """Whether a schema that the catalog does not have may be known elsewhere."""
+    return not isinstance(_source, _Bundled)
+
+
+class _Refusal(NamedTuple):
+    """Why the records with a schema id cannot be read."""
+
+    sentence: str
+    asked_at: float
+
+
+# An id that the registry does not have today may be given to a schema later; until then it is not asked for every record.
+_ASK_AGAIN_SECONDS = 10.0
+_MOST_REFUSALS = 10_000
+
+
 class WireReader:
     """Reads record values. `makers` names the class of a record's tuples, by the record's name in the schema; records that
     it does not name become plain tuples."""
@@ -29,6 +99,34 @@ class WireReader:
     def __init__(self, makers: Makers | None = None) -> None:
         self._makers = makers or {}
         self._readers: dict[tuple[str, bytes], Callable[[bytes, int], tuple[Any, ...]]] = {}
+        self._refusals: dict[tuple[str, bytes], _Refusal] = {}
+        _wire_readers.add(self)
+
+    def forget(self) -> None:
+        """Schema ids may mean something else from now on."""
+        self._readers.clear()
+        self._refusals.clear()
+
+    def unknown(self, records: Iterable[tuple[str, bytes | None]]) -> set[tuple[str, bytes]]:
+        """Of these records (topic, value) the topics and heads that `learn` has to be called for before `decode` answers at
+        once. Without a registry none."""
+        if not has_registry():
+            return set()
+        found = {(topic, value[:HEAD_BYTES]) for topic, value in records if value}
+        return {head for head in found if head not in self._readers and not self._refused_lately(head)}
+
+    def learn(self, unknown: Iterable[tuple[str, bytes]]) -> None:
+        """Ask for the schemas of these. Blocks; raises `SchemasUnavailable`. What cannot be read at all is left to `decode`."""
+        for topic, head in unknown:
+            self._refusals.pop((topic, head), None)
+            try:
+                self._reader(topic, head)
+            except Unreadable:
+                continue
+
+    def _refused_lately(self, head: tuple[str, bytes]) -> bool:
+        refusal = self._refusals.get(head)
+        return refusal is not None and time.monotonic() - refusal.asked_at < _ASK_AGAIN_SECONDS
 
     def decode(self, topic: str, value: bytes | None) -> tuple[Any, ...]:
         """The record in a value of a topic, its fields in the order of the schema. Raises `Unreadable` for everything else."""
@@ -50,6 +148,20 @@ class WireReader:
             ) from None
 
     def _reader(self, topic: str, head: bytes) -> Callable[[bytes, int], tuple[Any, ...]]:
+        if refusal := self._refusals.get((topic, head)):
+            raise Unreadable(refusal.sentence)
+        try:
+            read = self._made_for(topic, head)
+        except Unreadable as error:
+            if has_registry():
+                if len(self._refusals) >= _MOST_REFUSALS:
+                    self._refusals.clear()
+                self._refusals[topic, head] = _Refusal(error.sentence, time.monotonic())
+            raise
+        self._readers[topic, head] = read
+        return read
+
+    def _made_for(self, topic: str, head: bytes) -> Callable[[bytes, int], tuple[Any, ...]]:
         if head[0] != 0:
             raise Unreadable(
                 "the record does not begin with the magic byte 0 of the Confluent wire format; use a serializer that writes it"
@@ -59,17 +171,30 @@ class WireReader:
         schema_id = int.from_bytes(head[1:], "big")
         version = next((version for version in catalog.VERSIONS if version.id == schema_id), None)
         if version is None:
-            raise Unreadable(
-                f"schema id {schema_id} is not one of this contract; write the record with a schema id of schemas/catalog.py"
-            )
+            return self._foreign(topic, schema_id)
         if catalog.TOPICS[version.event] != topic:
             right = catalog.TOPICS[version.event]
             raise Unreadable(
                 f"schema id {schema_id} is of {version.event}, whose topic is {right}; send the record there"
             )
-        read = compile_reader(catalog.schema(version.file), catalog.newest_schema(version.event), self._makers)
-        self._readers[topic, head] = read
-        return read
+        return compile_reader(catalog.schema(version.file), catalog.newest_schema(version.event), self._makers)
+
+    def _foreign(self, topic: str, schema_id: int) -> Callable[[bytes, int], tuple[Any, ...]]:
+        """A reader for a schema that the catalog does not have, in a topic of ours."""
+        written = _source.schema_of(schema_id)
+        event = next((event for event, its_topic in catalog.TOPICS.items() if its_topic == topic), None)
+        if written is None or event is None:
+            registry = " and the schema registry does not have it" if has_registry() else ""
+            raise Unreadable(
+                f"schema id {schema_id} is not one of this contract{registry}; write the record with a schema id of "
+                f"schemas/catalog.py{', or register its schema' if has_registry() else ''}"
+            )
+        from schemas.foreign import DoesNotResolve, compile_foreign_reader
+
+        try:
+            return compile_foreign_reader(written, event, self._makers)
+        except DoesNotResolve as error:
+            raise Unreadable(f"schema id {schema_id} cannot be read as {event}: {error}") from None
 
 
 def encode(event: str, record: tuple[Any, ...]) -> bytes:
@@ -79,7 +204,16 @@ def encode(event: str, record: tuple[Any, ...]) -> bytes:
 
 @cache
 def writer(event: str) -> Callable[[tuple[Any, ...]], bytes]:
-    """What `encode` does, for one event. A date that a record holds is a number of days, an instant one of microseconds."""
-    head = b"\0" + catalog.NEWEST[event].id.to_bytes(4, "big")
+    """What `encode` does, for one event. A date that a record holds is a number of days, an instant one of microseconds.
+
+    With a registry the first call may block and raise `SchemasUnavailable`, see `learn_ids`.
+    """
     write = compile_writer(catalog.newest_schema(event))
-    return lambda record: write(head, record)
+    heads = _heads
+    return lambda record: write(heads[event], record)
+
+
+def learn_ids(events: Iterable[str]) -> None:
+    """Ask for the ids that these events are written with, so that no `encode` has to. Raises `SchemasUnavailable`."""
+    for event in events:
+        _ = _heads[event]

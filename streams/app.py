@@ -7,6 +7,7 @@ from streams.adjudication.policy import Policy
 from streams.agents.adjudicate import add_adjudicate_agent
 from streams.agents.adjudicator import AdjudicatorFactory
 from streams.agents.agreement_book import AgreementBook
+from streams.agents.schema_wait import schemas_known
 from streams.agents.tally import start_metrics
 from streams.runtime.lane import OnStep
 from streams.runtime.lane_app import LaneApp
@@ -38,7 +39,9 @@ def create_billing_app(settings: LaneSettings, policy: Policy, *, cache_claims: 
     """
     start_metrics(policy)
     book = AgreementBook()
-    follower = ReferenceFollower(settings.bootstrap_servers, PROVIDER_AGREEMENT, book.take, settings.security)
+    follower = ReferenceFollower(
+        settings.bootstrap_servers, PROVIDER_AGREEMENT, book.take, settings.security, prepare=schemas_known
+    )
     adjudicators = AdjudicatorFactory(book, follower, policy, cache_claims // settings.partitions)
     return create_app(settings, adjudicators, followers=[follower])
 

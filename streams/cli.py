@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "Make believable facts to try things with",
     "broker": "Run the embedded Apache Kafka",
     "topics": "Make the topics, or check that they are as declared",
+    "schemas": "Register our schemas with a registry, check them, or list them",
     "worker": "Run a Faust worker that decides what is published",
     "publish": "Publish facts from a file",
     "decisions": "Read the decisions, or follow them",
@@ -76,6 +77,7 @@ def cli() -> None:
     """
     # What goes wrong is said in our own sentences, at the end of a wait; the client would repeat each try.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 from schemas import catalog, json_form, wire
+from schemas.wire import SchemasUnavailable as SchemasUnavailable
 from schemas.wire import Unreadable as Unreadable
 from streams.adjudication import intake
 from streams.adjudication.decisions import Adjustment, AgreementRef, Decision, EligibilityNotice, Evidence, PolicyRef
@@ -69,7 +70,10 @@ _MAKERS: dict[str, type[tuple[Any, ...]]] = {
     "NoticePolicy": PolicyRef,
 }
 
-_decode = wire.WireReader(_MAKERS).decode
+_reader = wire.WireReader(_MAKERS)
+_decode = _reader.decode
+unknown_schemas = _reader.unknown
+learn_schemas = _reader.learn
 _write_decision = wire.writer(DECISION)
 _write_notice = wire.writer(NOTICE)
 _parsers: dict[str, Callable[[Any], tuple[Any, ...]]] = {}

@@ -162,6 +162,11 @@ RECOVERED_RECORDS = _counter(
 RECOVERY_SECONDS = _histogram(
     "pathway_billing_recovery_seconds", "seconds", "Time to recover one lane.", _MILLISECONDS_TO_MINUTES
 )
+LANES_WAITING = _gauge(
+    "pathway_billing_lanes_waiting",
+    "partitions",
+    "Partitions that wait for something outside of Kafka, such as a schema registry that does not answer. The log says for what.",
+)
 STALE_FETCHES = _counter(
     "pathway_billing_stale_fetches_total",
     "fetches",

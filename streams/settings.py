@@ -59,6 +59,7 @@ class Settings:
     store: str = ROCKSDB  # ROCKSDB or MEMORY: where a worker keeps the patient table
     state_dir: Path | None = None  # of the RocksDB store; None: `state` in the data folder
     database: str | None = None  # URL of the ledger; None: an SQLite file in the data folder
+    schema_registry: str | None = None  # its address; None: the bundled schemas with their fixed ids
     request_timeout_seconds: float = 30.0
     session_timeout_seconds: float = 10.0
 
@@ -125,6 +126,11 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
         "Database of the ledger: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.  "
         "[default: ledger.sqlite in the data folder]",
     ),
+    "schema_registry": (
+        "--schema-registry",
+        click.STRING,
+        "Address of a Confluent-compatible schema registry (docs/registry.md).  [default: the bundled schemas]",
+    ),
     "request_timeout_seconds": (
         "--request-timeout",
         click.FloatRange(0.1, 3600),
@@ -137,7 +143,7 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
     ),
 }
 
-CLIENT_SETTINGS = ("bootstrap_servers", "data_dir", "request_timeout_seconds")
+CLIENT_SETTINGS = ("bootstrap_servers", "data_dir", "schema_registry", "request_timeout_seconds")
 TOPIC_SETTINGS = (*CLIENT_SETTINGS, "app_id", "partitions", "replication_factor")
 LEDGER_SETTINGS = (*CLIENT_SETTINGS, "database")
 WORKER_SETTINGS = (*TOPIC_SETTINGS, "store", "state_dir", "session_timeout_seconds")
@@ -150,8 +156,10 @@ def settings_options(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(command)
         def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
             given = {name: kwargs.pop(name) for name in names}
-            kwargs["settings"] = Settings(**given)  # type: ignore[arg-type]
-            return command(*args, **kwargs)
+            kwargs["settings"] = settings = Settings(**given)  # type: ignore[arg-type]
+            if not settings.schema_registry:
+                return command(*args, **kwargs)
+            return _with_registry(settings, functools.partial(command, *args, **kwargs))
 
         decorated: Callable[P, R] = with_settings
         for name in reversed(names):
@@ -159,6 +167,37 @@ def settings_options(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return decorated
 
     return decorate
+
+
+def _with_registry(settings: Settings, command: Callable[[], R]) -> R:
+    """Run a command whose records bear the registry's schema ids."""
+    from schemas import wire
+
+    use_schema_registry(settings)
+    try:
+        return command()
+    except wire.SchemasUnavailable as error:
+        raise UsageError(f"{error}.") from error
+    finally:
+        wire.use(None)
+
+
+def use_schema_registry(settings: Settings) -> None:
+    """Take schema ids from the registry of these settings, in this process, where they name one.
+
+    Raises UsageError for a setting that cannot be used. Asks the registry nothing yet.
+    """
+    if not settings.schema_registry:
+        return
+    from schemas import wire
+    from schemas.registry import RegistryClient, RegistrySchemas, RegistrySettingsError, access_to
+
+    cache = os.environ.get(ENVIRONMENT_PREFIX + "SCHEMA_REGISTRY_CACHE")
+    try:
+        client = RegistryClient(access_to(settings.schema_registry, os.environ))
+    except RegistrySettingsError as error:
+        raise UsageError(f"{error}.") from None
+    wire.use(RegistrySchemas(client, Path(cache) if cache else settings.data_dir / "schemas"))
 
 
 kafka_options = settings_options(*CLIENT_SETTINGS)

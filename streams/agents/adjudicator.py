@@ -8,6 +8,7 @@ from streams.adjudication.policy import Policy
 from streams.agents.agreement_book import AgreementBook
 from streams.agents.intake import Refused, accept
 from streams.agents.patient_state import StoredPatient
+from streams.agents.schema_wait import schemas_known
 from streams.agents.tally import BatchTally
 from streams.events import decision_headers, decision_to_avro, notice_headers, notice_to_avro
 from streams.runtime.dead_letters import dead_letter
@@ -67,7 +68,8 @@ class Adjudicator:
         self._tally = BatchTally()
 
     async def prepare(self, records: Sequence[InputRecord]) -> None:
-        """Wait for the agreements that these records speak of."""
+        """Wait for the schemas of these records, and for the agreements that they speak of."""
+        await schemas_known(records)
         wanted: dict[int, int] = {}
         for record in records:
             if record.topic == PROVIDER_AGREEMENT:

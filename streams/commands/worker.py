@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from schemas.wire import learn_ids
 from streams.security import security_from_environment
 from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, resolve_bootstrap_servers, worker_options
 from streams.topics import ensure_topics
@@ -103,6 +104,7 @@ def command(
         policy = load_policy(policy_file)
     except BadPolicy as error:
         raise UsageError(f"{policy_file}: {error}") from None
+    learn_ids(("billing-decision", "eligibility-notice"))  # before there is anything to decide
     servers = resolve_bootstrap_servers(settings)
     report = ensure_topics(servers, settings)
     if not report.ok:

@@ -31,7 +31,7 @@ from streams.runtime.dead_letters import FloodLimit, Reason, counted_refusals, r
 from streams.runtime.failure import FailureHandler
 from streams.runtime.inbox import Batch, Inbox
 from streams.runtime.position import POSITION_KEY, Position
-from streams.runtime.processor import OutputRecord, Processor, ProcessorFactory
+from streams.runtime.processor import NotYet, OutputRecord, Processor, ProcessorFactory
 from streams.runtime.recovery import Recovered, consumer_for, recover
 from streams.runtime.settings import LaneSettings
 from streams.runtime.start_position import start_position
@@ -83,6 +83,7 @@ class Lane:
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._producer: LaneProducer | None = None
+        self._waits_for: str | None = None
         self._in_doubt = False
         self._seconds_per_record = 0.001  # until it is measured: careful
         self._group_offsets: dict[str, int] = {}
@@ -97,6 +98,11 @@ class Lane:
     def is_trusted(self) -> bool:
         """Open, and never failed."""
         return self._open is not None and not self._in_doubt
+
+    @property
+    def waits_for(self) -> str | None:
+        """What outside of Kafka the lane waits for, and has said so in the log; None while it moves."""
+        return self._waits_for
 
     @property
     def positions(self) -> dict[TP, int]:
@@ -238,11 +244,32 @@ class Lane:
             # Transaction markers alone move the position; a later transaction writes it, until then they are read again.
             self._position = dataclasses.replace(self._position, offsets=batch.positions)
             return
-        await held.processor.prepare(batch.records)
+        await self._prepare(held, batch, session)
         if self._session is not session:
             return  # a rebalance came while reference data was awaited: the lane will seek back to its position
         async with self._busy():
             await self._decide(held, batch)
+
+    async def _prepare(self, held: _Open, batch: Batch, session: Session) -> None:
+        """Wait for what the batch needs. Other lanes go on, and a record is neither lost nor refused because of a wait."""
+        said_at = 0.0
+        while self._session is session:
+            try:
+                await held.processor.prepare(batch.records)
+            except NotYet as reason:
+                if self._waits_for is None:
+                    metrics.LANES_WAITING.inc()
+                self._waits_for = str(reason)
+                if time.monotonic() - said_at >= self._settings.say_waiting_every_seconds:
+                    said_at = time.monotonic()
+                    log.warning("partition %d waits: %s", self.partition, reason)
+                await asyncio.sleep(self._settings.ask_again_seconds)
+            else:
+                break
+        if self._waits_for is not None:
+            self._waits_for = None
+            metrics.LANES_WAITING.dec()
+            log.info("partition %d goes on", self.partition)
 
     async def _decide(self, held: _Open, batch: Batch) -> None:
         started = time.perf_counter()

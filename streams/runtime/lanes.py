@@ -216,8 +216,11 @@ class Lanes(mode.Service):
             await self.sleep(LOOK_EVERY_SECONDS)
             trusted = {p: lane for p, lane in self._lanes.items() if lane.is_trusted} if self.ready else {}
             watch.forget(set(range(self.settings.partitions)) - trusted.keys())
+            watch.forget({p for p, lane in trusted.items() if lane.waits_for})  # which is said and counted already
             for partition, lane in trusted.items():
                 lag_records = self._lag_records(lane)
+                if lane.waits_for:
+                    continue
                 if watch.stands_still(partition, lane.positions, lag_records):
                     self.fail(
                         WorkerFailure(

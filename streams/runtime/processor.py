@@ -43,11 +43,16 @@ class LaneTable(Protocol):
         ...
 
 
+class NotYet(Exception):
+    """What a record needs cannot be had now, from outside of Kafka. The lane keeps the record, says so, and asks again."""
+
+
 class Processor(Protocol):
     """Turns a lane's input, in order, into what is to be published in the same transaction."""
 
     async def prepare(self, records: Sequence[InputRecord]) -> None:
-        """Wait until the reference data that these records need has been read. May be called for any batch before `process`."""
+        """Wait until the reference data that these records need has been read. May be called for any batch before `process`, and
+        again after it has raised NotYet."""
         ...
 
     def process(self, table: LaneTable, records: Sequence[InputRecord]) -> list[OutputRecord]:

@@ -6,19 +6,29 @@ Unlike the input of lanes, every worker reads all partitions, from the beginning
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
-from streams.runtime.processor import InputRecord
+from streams.runtime.processor import InputRecord, NotYet
 from streams.security import PLAINTEXT, Security
 
 log = logging.getLogger(__name__)
 
 OnRecord = Callable[[InputRecord], None]
+Prepare = Callable[[Sequence[InputRecord]], Awaitable[None]]
+"""Gets what these records need; raises NotYet where it cannot be had now."""
+
+_ASK_AGAIN_SECONDS = 2.0
+_SAY_EVERY_SECONDS = 30.0
+
+
+async def _nothing_needed(records: Sequence[InputRecord]) -> None:
+    """The records are all that there is."""
 
 
 class ReferenceFollower:
@@ -27,11 +37,20 @@ class ReferenceFollower:
     A record that `on_record` cannot use is its own affair; an exception from it stops the worker.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, on_record: OnRecord, security: Security = PLAINTEXT) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        on_record: OnRecord,
+        security: Security = PLAINTEXT,
+        prepare: Prepare = _nothing_needed,
+    ) -> None:
         self.topic = topic
         self._bootstrap_servers = bootstrap_servers
         self._security = security
         self._on_record = on_record
+        self._prepare = prepare
+        self._waits_for: str | None = None
         self._consumer: Any = None
         self._positions: dict[int, int] = {}
         self._moved = asyncio.Condition()
@@ -60,7 +79,11 @@ class ReferenceFollower:
     async def caught_up(self) -> None:
         """Wait until everything that was in the topic at the start has been read."""
         await self._started.wait()
-        await self._wait_for(self._ends_at_start)
+        while True:
+            try:
+                return await self._wait_for(self._ends_at_start)
+            except NotYet:  # said by whoever reads
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
     async def reached(self, offsets: Mapping[int, int]) -> None:
         """Wait until the record at each of these offsets (by partition, inclusive) has been read.
@@ -76,8 +99,13 @@ class ReferenceFollower:
         await self._wait_for({p: min(offset, ends[tps[p]]) for p, offset in wanted.items()})
 
     async def _wait_for(self, positions: Mapping[int, int]) -> None:
+        def there() -> bool:
+            return all(self._positions[p] >= offset for p, offset in positions.items())
+
         async with self._moved:
-            await self._moved.wait_for(lambda: all(self._positions[p] >= offset for p, offset in positions.items()))
+            await self._moved.wait_for(lambda: there() or self._waits_for is not None)
+            if not there():
+                raise NotYet(f"{self.topic} is not read to the end, {self._waits_for}")
 
     async def _follow(self, fail: FailureHandler) -> None:
         consumer = self._consumer = aiokafka.AIOKafkaConsumer(
@@ -118,11 +146,36 @@ class ReferenceFollower:
 
     async def _read(self, consumer: Any, tps: list[TopicPartition]) -> None:
         for fetched in (await consumer.getmany(timeout_ms=100)).values():
-            for r in fetched:
-                self._on_record(InputRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers))
+            records = [
+                InputRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in fetched
+            ]
+            await self._prepared(records)
+            for record in records:
+                self._on_record(record)
             await asyncio.sleep(0)
         positions = {tp.partition: await consumer.position(tp) for tp in tps}
         if positions != self._positions:
             async with self._moved:
                 self._positions = positions
                 self._moved.notify_all()
+
+    async def _prepared(self, records: Sequence[InputRecord]) -> None:
+        """Wait for what these records need; who waits for them is told."""
+        said_at = 0.0
+        while True:
+            try:
+                await self._prepare(records)
+            except NotYet as reason:
+                if time.monotonic() - said_at >= _SAY_EVERY_SECONDS:
+                    said_at = time.monotonic()
+                    log.warning("%s waits: %s", self.topic, reason)
+                await self._say_waiting(str(reason))
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            else:
+                self._waits_for = None
+                return
+
+    async def _say_waiting(self, reason: str) -> None:
+        async with self._moved:
+            self._waits_for = reason
+            self._moved.notify_all()

@@ -64,6 +64,10 @@ class LaneSettings:
     # A lane that has input and does not move for so long is held by something that raises no error. Three times what a
     # commit may take, and longer than a broker's restart.
     stand_still_seconds: float = 90.0
+    # A lane that waits for something outside of Kafka, such as a schema registry, asks and says so this often. It is no
+    # reason to stop the worker: the other lanes go on.
+    ask_again_seconds: float = 2.0
+    say_waiting_every_seconds: float = 30.0
     fetch_max_bytes: int = 1 << 20
     # An operator who knows about a flood of bad records lets it pass into the dead letters.
     dead_letter_flood_limit: bool = True

@@ -17,7 +17,7 @@ COLLECT_AFTER = (50_000, 20, 50)
 """Garbage collection thresholds. Decoded patients are hundreds of thousands of small values that live long and hold no cycles;
 walking them after every 700 new ones, as by default, took a fifth of the fold's time (43 instead of 36 microseconds a fact)."""
 
-_FOREIGN_LOGGERS = ("aiokafka", "asyncio", "faust", "kafka", "mode")
+_FOREIGN_LOGGERS = ("aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3")
 
 
 class LaneWorker(faust.Worker):

@@ -31,6 +31,7 @@ GOOD = {
     "store": ("memory", MEMORY),
     "state_dir": ("/elsewhere", Path("/elsewhere")),
     "database": ("postgresql://db/billing", "postgresql://db/billing"),
+    "schema_registry": ("http://registry:8081", "http://registry:8081"),
     "request_timeout_seconds": ("2.5", 2.5),
     "session_timeout_seconds": ("45", 45.0),
 }

