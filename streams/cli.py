@@ -25,6 +25,7 @@ COMMANDS = {
     "publish": "Publish facts from a file",
     "decisions": "Read the decisions, or follow them",
     "project": "Write the ledger: decisions and facts as SQL tables",
+    "next-billable": "From when an S-code can be billed, and what stands in the way",
     "sweep": "Expire what has been pended for too long",
     "readjudicate": "Ask for patients to be decided again, after agreements changed",
     "dead-letters": "List the records that could not be used, send them again or discard them",

@@ -30,3 +30,13 @@ def iso(day: Day) -> str:
 def same_calendar_month(one: Day, other: Day) -> bool:
     """Whether two days fall in the same month of the same year (the switch `calendar_month_cap` of rules.md section 7)."""
     return iso(one)[:7] == iso(other)[:7]
+
+
+def first_of_month(day: Day) -> Day:
+    """The first day of the calendar month of a day."""
+    return day_from_iso(iso(day)[:7] + "-01")
+
+
+def first_of_next_month(day: Day) -> Day:
+    """The first day of the calendar month after that of a day. 32 days from the first of a month always lie in the next one."""
+    return first_of_month(first_of_month(day) + 32)

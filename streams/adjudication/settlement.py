@@ -52,6 +52,10 @@ class Settlement:
         high = bisect_left(counted, day + gap_days, key=_service_date)
         return counted[low:high]
 
+    def counted(self) -> list[CountedLine]:
+        """All counted lines, S0353 first."""
+        return [line for code in sorted(self._counted) for line in self._counted[code]]
+
     def counted_s0353(self, order_id: str | None) -> CountedLine | None:
         """The counted S0353 of the patient, or of one governing order."""
         for counted in self._counted.get(S0353, ()):
@@ -112,6 +116,12 @@ def _service_date(counted: CountedLine) -> Day:
 
 def settle_patient(record: PatientRecord, agreements: Agreements, policy: Policy) -> Rulings:
     """Settle all lines of a patient anew and keep the settlement for the next claim."""
+    record.settlement, rulings = settle_anew(record, agreements, policy)
+    return rulings
+
+
+def settle_anew(record: PatientRecord, agreements: Agreements, policy: Policy) -> tuple[Settlement, Rulings]:
+    """Settle all lines of a patient, and leave the record as it is."""
     settlement = Settlement(record, agreements, policy)
     roll = call_the_roll(record.claims)
     rulings: Rulings = {}
@@ -129,8 +139,7 @@ def settle_patient(record: PatientRecord, agreements: Agreements, policy: Policy
     queue.sort(key=lambda entry: entry[:5])
     rulings.update(_priced([(entry[5], settlement.settle(entry[5])) for entry in queue]))
     settlement.last_place = max(roll.places.values(), default=None)
-    record.settlement = settlement
-    return rulings
+    return settlement, rulings
 
 
 def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, policy: Policy) -> Rulings | None:

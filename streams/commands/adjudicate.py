@@ -39,7 +39,7 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
     except BadPolicy as error:
         raise click.BadParameter(str(error), param_hint="--policy") from error
 
-    line_numbers, facts = _read(file)
+    line_numbers, facts = read_facts(file)
     newest: dict[tuple[str, int, str], Decision] = {}
     for folded in engine.fold_all(facts):
         if folded.step.refusal is not None:
@@ -56,7 +56,7 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
         _print(decision_to_json(decision))
 
 
-def _read(file: BinaryIO) -> tuple[list[int], list[Fact]]:
+def read_facts(file: BinaryIO) -> tuple[list[int], list[Fact]]:
     """All facts with their line numbers; ends the command where a line is bad."""
     bad: list[BadLine] = []
     numbered = list(read_jsonl(file, on_bad_line=bad.append))

@@ -32,7 +32,7 @@ SOURCE = "/pathway-billing/sweep"
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class _Date(click.ParamType):
+class Date(click.ParamType):
     """An ISO local date as a Day."""
 
     name = "date"
@@ -61,7 +61,7 @@ class _Interval(click.ParamType):
 
 
 @click.command("sweep")
-@click.option("--as-of", "as_of", type=_Date(), help="Day to count to (YYYY-MM-DD).  [default: today, local date]")
+@click.option("--as-of", "as_of", type=Date(), help="Day to count to (YYYY-MM-DD).  [default: today, local date]")
 @click.option(
     "--every", "every_seconds", type=_Interval(), help="Sweep again after this time (30s, 15m, 1h, 1d) until stopped."
 )
