@@ -27,10 +27,12 @@ EVENTS = (
     "provider-agreement",
     "billing-decision",
     "eligibility-notice",
+    "dead-letter-action",
 )
 TOPICS = {event: event for event in EVENTS} | {
     "billing-decision": "billing-decisions",
     "eligibility-notice": "eligibility-notices",
+    "dead-letter-action": "dead-letter-actions",
 }
 
 
@@ -63,6 +65,7 @@ VERSIONS = (
     SchemaVersion(3530701, "provider-agreement", 1),
     SchemaVersion(3530801, "billing-decision", 1),
     SchemaVersion(3530901, "eligibility-notice", 1),
+    SchemaVersion(3531001, "dead-letter-action", 1),
 )
 
 NEWEST = {version.event: version for version in VERSIONS}

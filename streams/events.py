@@ -7,7 +7,7 @@ came through here may rely on it.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from schemas import catalog, json_form, wire
 from schemas.wire import SchemasUnavailable as SchemasUnavailable
@@ -34,8 +34,27 @@ from streams.runtime.processor import Headers
 
 DECISION = "billing-decision"
 NOTICE = "eligibility-notice"
+ACTION = "dead-letter-action"
 DECISIONS_TOPIC = catalog.TOPICS[DECISION]
 NOTICES_TOPIC = catalog.TOPICS[NOTICE]
+ACTIONS_TOPIC = catalog.TOPICS[ACTION]
+
+
+class DeadLetterAction(NamedTuple):
+    """What somebody did about a dead letter. The letter is named by where the refused record stands."""
+
+    event_id: str
+    topic: str
+    partition: int
+    offset: int
+    action: str  # REDRIVEN or DISCARDED, see streams/dead_letters.py
+    acted_by: str
+    acted_at: Micros
+    because: str
+    corrected: bool
+    sent_partition: int | None
+    sent_offset: int | None
+
 
 _FACTS: dict[str, type[tuple[Any, ...]]] = {
     "pathway-selected": PathwaySelection,
@@ -68,6 +87,7 @@ _MAKERS: dict[str, type[tuple[Any, ...]]] = {
     "DecisionAgreement": AgreementRef,
     "EligibilityNotice": EligibilityNotice,
     "NoticePolicy": PolicyRef,
+    "DeadLetterAction": DeadLetterAction,
 }
 
 _reader = wire.WireReader(_MAKERS)
@@ -117,6 +137,11 @@ def fact_from_avro(topic: str, value: bytes | None) -> Fact:
     fact = cast(Fact, _decode(topic, value))
     intake.check(fact)
     return fact
+
+
+def unchecked_fact_from_avro(topic: str, value: bytes | None) -> Fact:
+    """The fact in a record's value, whether or not the rules can work with it: for people who correct it. Raises `Unreadable`."""
+    return cast(Fact, _decode(topic, value))
 
 
 def fact_to_avro(fact: Fact) -> tuple[str, bytes, bytes]:
@@ -211,6 +236,29 @@ def notice_to_json(notice: EligibilityNotice) -> dict[str, Any]:
     return _to_json(NOTICE, notice)
 
 
+# Actions about dead letters
+
+
+def action_from_avro(value: bytes | None) -> DeadLetterAction:
+    """The action in a value of `dead-letter-actions`. Raises `Unreadable`."""
+    return cast(DeadLetterAction, _decode(ACTIONS_TOPIC, value))
+
+
+def action_to_avro(action: DeadLetterAction) -> bytes:
+    """An action's value; its key is `topic/partition@offset`, its topic `ACTIONS_TOPIC`."""
+    return wire.encode(ACTION, action)
+
+
+def action_from_json(event: Any) -> DeadLetterAction:
+    """The action of a parsed JSON object. Raises `BadEvent`."""
+    return cast(DeadLetterAction, _from_json(ACTION, event))
+
+
+def action_to_json(action: DeadLetterAction) -> dict[str, Any]:
+    """An action as a JSON object, `type` first."""
+    return _to_json(ACTION, action)
+
+
 # CloudEvents 1.0, Kafka's binary mode: the event is the record's value, its context the headers
 
 _SPEC_VERSION = ("ce_specversion", b"1.0")
@@ -249,6 +297,20 @@ def notice_headers(notice: EligibilityNotice, traceparent: bytes | None = None) 
     """The headers of a notice's record. Its id is that of the order's version: there is one notice of each."""
     notice_id = f"{notice.patient_id}/{notice.order_id}/{notice.order_version}".encode()
     return _with_trace((("ce_id", notice_id), _NOTICE_TYPE, _SOURCE, _SPEC_VERSION, _CONTENT_TYPE), traceparent)
+
+
+def action_headers(action: DeadLetterAction) -> Headers:
+    """The headers of an action's record."""
+    at = json_form.rfc3339_from_micros(action.acted_at).encode()
+    source = ("ce_source", b"/pathway-billing/dead-letters")
+    return (
+        ("ce_id", action.event_id.encode()),
+        ("ce_type", ACTION.encode()),
+        source,
+        _SPEC_VERSION,
+        _CONTENT_TYPE,
+        ("ce_time", at),
+    )
 
 
 def _with_trace(headers: Headers, traceparent: bytes | None) -> Headers:

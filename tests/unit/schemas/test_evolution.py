@@ -153,6 +153,8 @@ def to_avro(event: str, in_json: dict[str, Any]) -> bytes:
         return events.decision_to_avro(events.decision_from_json(in_json))
     if event == events.NOTICE:
         return events.notice_to_avro(events.notice_from_json(in_json))
+    if event == events.ACTION:
+        return events.action_to_avro(events.action_from_json(in_json))
     return events.fact_to_avro(events.fact_from_json(in_json))[2]
 
 
@@ -161,4 +163,6 @@ def to_json(event: str, value: bytes) -> dict[str, Any]:
         return events.decision_to_json(events.decision_from_avro(value))
     if event == events.NOTICE:
         return events.notice_to_json(events.notice_from_avro(value))
+    if event == events.ACTION:
+        return events.action_to_json(events.action_from_avro(value))
     return events.fact_to_json(events.fact_from_avro(event, value))
