@@ -28,7 +28,7 @@ COMMANDS = {
     "next-billable": "From when an S-code can be billed, and what stands in the way",
     "sweep": "Expire what has been pended for too long",
     "readjudicate": "Ask for patients to be decided again",
-    "dead-letters": "List the records that could not be used, send them again or discard them",
+    "dead-letters": "List unusable records, send them again or discard them",
     "acls": "What each role must be allowed on a Kafka that asks",
     "verify": "Fold all facts again and compare with what was committed",
 }
