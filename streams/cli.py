@@ -23,6 +23,8 @@ COMMANDS = {
     "schemas": "Register our schemas with a registry, check or list them",
     "worker": "Run a Faust worker that decides what is published",
     "publish": "Publish facts from a file",
+    "import-837": "Make events of X12 837P claim files",
+    "import-fhir": "Make events of FHIR R4 Claim resources",
     "decisions": "Read the decisions, or follow them",
     "project": "Write the ledger: decisions and facts as SQL tables",
     "next-billable": "From when an S-code can be billed, and what stands in the way",
