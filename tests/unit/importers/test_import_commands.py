@@ -1,0 +1,97 @@
+"""`import-837` and `import-fhir` as they are called: what goes where, exit codes, and the decisions at the end of the pipe."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streams.cli import cli
+from tests import facts
+from tests.unit.importers import x12_files as x12
+from tests.unit.importers.test_fhir import resource
+
+KEY = "k" * 32
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "key").write_text(KEY + "\n")
+    monkeypatch.setenv("PATHWAY_BILLING_MEMBER_KEY_FILE", str(tmp_path / "key"))
+
+    def call(*arguments: object, text: str | None = None) -> Result:
+        file = tmp_path / "claims"
+        if text is not None:
+            file.write_text(text)
+        return CliRunner().invoke(
+            cli, [str(one) for one in (*arguments, *((file,) if text is not None else ()))], standalone_mode=False
+        )
+
+    return call
+
+
+def test_events_on_standard_output_can_be_decided(run: Any, tmp_path: Path) -> None:
+    claim = x12.claim(references="REF*G1*O1")
+    text = x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(member="pt-0001"), claim))
+    imported = run("import-837", "--plan", "PPO", text=text)
+    assert imported.return_value == 0
+    (event,) = map(json.loads, imported.stdout.splitlines())
+    others = [{**fact, "patient_id": event["patient_id"]} for fact in (facts.order(), facts.start())]
+    file = tmp_path / "facts.jsonl"
+    file.write_text("".join(json.dumps(fact) + "\n" for fact in (facts.agreement(), *others, event)))
+    decided = run("adjudicate", file)
+    assert [json.loads(line)["outcome"] for line in decided.stdout.splitlines()] == ["PAID"]
+    assert "1 claim: received date taken from GS04" in imported.stderr
+
+
+def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
+    good, bad = x12.claim("A"), x12.claim("B", charge="1")
+    text = x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), good, bad))
+    imported = run("import-837", "--report", tmp_path / "report.json", text=text)
+    assert imported.return_value == 1
+    assert len(imported.stdout.splitlines()) == 1
+    assert "IK4-7  CLM at 23 (2300) CLM02: must be the sum" in imported.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["imported"], report["rejected_claims"]) == (1, 1)
+    in_json = run("import-837", "--json", text=text)
+    assert json.loads(in_json.stderr) == report
+    assert run("import-837", text=text[:-20]).return_value == 1, "a file that was cut off is a problem found"
+    assert run("import-837", text="no X12").return_value == 2
+    assert run("import-fhir", text=json.dumps(resource(), default=float)).return_value == 0
+    assert run("import-fhir", text="[").return_value == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--member-ids-are-tokens"], "exclude each other"),
+        (["--received-date", "2024-02-30"], "must be a date that exists"),
+        (["--cost-share", "1,2"], "must be three whole numbers"),
+        (["--group", "PPO"], "GROUP=PLAN"),
+    ],
+)
+def test_bad_usage_is_said(run: Any, arguments: list[str], sentence: str) -> None:
+    result = run("import-837", *arguments, text=x12.one_claim())
+    assert sentence in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_without_a_key_no_member_id_leaves(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATHWAY_BILLING_MEMBER_KEY_FILE")
+    result = run("import-837", text=x12.one_claim())
+    assert "--member-key-file" in str(result.exception)
+    assert result.stdout == ""
+    assert '"patient_id": "MEM0001"' in run("import-837", "--member-ids-are-tokens", text=x12.one_claim()).stdout
+
+
+def test_cost_shares_by_member(run: Any, tmp_path: Path) -> None:
+    first = json.loads(run("import-837", text=x12.one_claim()).stdout)
+    shares = tmp_path / "shares.jsonl"
+    share = {"copay_cents": 1000, "deductible_remaining_cents": 2, "coinsurance_bp": 3}
+    shares.write_text(json.dumps({"patient_id": first["patient_id"], **share}) + "\n")
+    result = run("import-837", "--cost-shares", shares, text=x12.one_claim())
+    assert json.loads(result.stdout)["cost_share"] == share
+    assert "cost share taken" not in result.stderr
+    shares.write_text('{"patient_id": "x"}\n')
+    assert "line 1" in str(run("import-837", "--cost-shares", shares, text=x12.one_claim()).exception)
