@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.broker import EmbeddedBroker
+from tests.postgres import Postgres, running_postgres
 
 # A shell starts background jobs with SIGINT ignored, and so would be every process that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -17,3 +18,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]
     """A running Apache Kafka on free ports, shared by the session: tests take topics and groups of their own."""
     with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL, shared by the session: tests take databases of their own."""
+    with running_postgres() as server:
+        yield server

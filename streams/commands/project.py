@@ -16,6 +16,7 @@ from projections.current_decisions import InconsistentLogError
 from projections.ledger.database import Database, LedgerError, LedgerUnavailableError, open_database
 from projections.ledger.log import LedgerLog
 from projections.ledger.projector import Projector
+from projections.ledger.rebuild import rebuild
 from projections.topic_reader import LogUnavailableError
 from streams.settings import (
     ENVIRONMENT_PREFIX,
@@ -35,6 +36,9 @@ from streams.topics import BILLING_DECISIONS
     help="Go on with what is committed from now on, or end at the end.  [default: --once]",
 )
 @click.option(
+    "--rebuild", "again", is_flag=True, help="Make the ledger again beside the live one, compare, and switch."
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     default=0,
@@ -52,11 +56,12 @@ from streams.topics import BILLING_DECISIONS
 )
 @click.option("--json", "as_json", is_flag=True, help="Say as JSON what was done.")
 @ledger_options
-def command(follow: bool, metrics_port: int, metrics_host: str, as_json: bool, settings: Settings) -> None:
+def command(follow: bool, again: bool, metrics_port: int, metrics_host: str, as_json: bool, settings: Settings) -> None:
     """Write what is committed on Kafka into the ledger: SQL tables of lines, decisions, money, facts, pends and dead letters.
 
     Rows and position are one database transaction: stop it, kill it, or run two at once, and the rows are the same. The tables
-    are made, and brought up to this version, when it starts.
+    are made, and brought up to this version, when it starts. With --rebuild the exit code is 1 where the new rows are others
+    than the ones before; the new ones stand either way.
     """
     began = time.monotonic()
     servers = resolve_bootstrap_servers(settings)
@@ -65,6 +70,9 @@ def command(follow: bool, metrics_port: int, metrics_host: str, as_json: bool, s
         open_ledger(settings) as database,
         LedgerLog(servers, timeout_seconds=settings.request_timeout_seconds) as log,
     ):
+        differing: list[str] = []
+        if again:
+            differing = _rebuild(database, log, as_json=as_json)
         if metrics_port:
             _serve_metrics(metrics_host, metrics_port)
         projector = Projector(database, log)
@@ -75,6 +83,29 @@ def command(follow: bool, metrics_port: int, metrics_host: str, as_json: bool, s
             if not as_json:
                 click.echo("ready: following until Ctrl-C")
             projector.follow(stop.is_set)
+    if differing:
+        raise ProblemError(
+            f"the rows of {', '.join(differing)} were others than the log gives. The ledger has the log's rows now; find out what "
+            "had changed the former ones (another version of this program, or a hand)."
+        )
+
+
+def _rebuild(database: Database, log: LedgerLog, *, as_json: bool) -> list[str]:
+    """The names of the tables that came out otherwise."""
+    rebuilt = rebuild(database, log)
+    if as_json:
+        click.echo(json.dumps({"records": rebuilt.records, "before": rebuilt.live, "rebuilt": rebuilt.new}))
+    else:
+        for table, checksum in rebuilt.new.items():
+            rows, _, digest = checksum.partition(":")
+            same = (
+                "the same"
+                if rebuilt.live.get(table) == checksum
+                else f"before: {rebuilt.live.get(table, 'no such table')}"
+            )
+            click.echo(f"  {table:<20} {int(rows):>12,} rows  {digest}  {same}")
+        click.echo(f"rebuilt from {rebuilt.records:,} records and switched")
+    return rebuilt.differing
 
 
 def open_ledger(settings: Settings) -> Database:
