@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types imports prove mutants bench-worker lock clean
+.PHONY: help install demo test test-fast lint types imports prove mutants bench-worker asyncapi lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ mutants: install  ## break the rules on purpose, one place at a time, and see th
 
 bench-worker: install  ## throughput of the worker beside stock Faust's, on 200,000 generated facts (docs/performance.md)
 	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+asyncapi: install  ## write docs/asyncapi.json and docs/asyncapi.md anew, after a change of a topic or a schema
+	$(BIN)/pathway-billing asyncapi > docs/asyncapi.json
+	$(BIN)/pathway-billing asyncapi --page > docs/asyncapi.md
 
 lock: install  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

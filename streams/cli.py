@@ -21,6 +21,7 @@ COMMANDS = {
     "broker": "Run the embedded Apache Kafka",
     "topics": "Make the topics, or check that they are as declared",
     "schemas": "Register our schemas with a registry, check or list them",
+    "asyncapi": "Print the contract as an AsyncAPI 3 document",
     "worker": "Run a Faust worker that decides what is published",
     "publish": "Publish facts from a file",
     "import-837": "Make events of X12 837P claim files",

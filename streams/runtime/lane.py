@@ -253,23 +253,22 @@ class Lane:
     async def _prepare(self, held: _Open, batch: Batch, session: Session) -> None:
         """Wait for what the batch needs. Other lanes go on, and a record is neither lost nor refused because of a wait."""
         said_at = 0.0
-        while self._session is session:
-            try:
-                await held.processor.prepare(batch.records)
-            except NotYet as reason:
-                if self._waits_for is None:
-                    metrics.LANES_WAITING.inc()
-                self._waits_for = str(reason)
-                if time.monotonic() - said_at >= self._settings.say_waiting_every_seconds:
-                    said_at = time.monotonic()
-                    log.warning("partition %d waits: %s", self.partition, reason)
-                await asyncio.sleep(self._settings.ask_again_seconds)
-            else:
-                break
-        if self._waits_for is not None:
-            self._waits_for = None
-            metrics.LANES_WAITING.dec()
-            log.info("partition %d goes on", self.partition)
+        try:
+            while self._session is session:
+                try:
+                    return await held.processor.prepare(batch.records)
+                except NotYet as reason:
+                    self._wait_for(str(reason))
+                    if time.monotonic() - said_at >= self._settings.say_waiting_every_seconds:
+                        said_at = time.monotonic()
+                        log.warning("partition %d waits: %s", self.partition, reason)
+                    await asyncio.sleep(self._settings.ask_again_seconds)
+        finally:
+            self._wait_for(None)
+
+    def _wait_for(self, what: str | None) -> None:
+        metrics.LANES_WAITING.inc((what is not None) - (self._waits_for is not None))
+        self._waits_for = what
 
     async def _decide(self, held: _Open, batch: Batch) -> None:
         started = time.perf_counter()
