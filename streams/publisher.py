@@ -1,6 +1,6 @@
 """Publishing facts to Kafka, from Python: for the command line, and for systems that bring their own facts.
 
-    with Publisher("broker:9092", source="/portal/7") as publisher:
+    with Publisher("broker:9092", source="/portal/7") as publisher:  # docs/publishing.md
         for fact in facts:
             publisher.publish(fact)
     publisher.acknowledged  # how many of each topic; leaving the block has waited for all
@@ -22,6 +22,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
 from streams.adjudication.facts import Fact
+from streams.adjudication.intake import InvalidFact, check
 from streams.events import fact_headers, fact_to_avro
 from streams.security import Security, denial, kafka_python_arguments
 from streams.topics import INPUT_TOPICS, PROVIDER_AGREEMENT, partition_for
@@ -133,8 +134,20 @@ class Publisher:
                 self._producer.close(timeout=0)
 
     def publish(self, fact: Fact) -> None:
-        """Send a fact; its acknowledgement comes later. Raises PublishError when an earlier one cannot be had."""
-        self.send(FactRecord.of(fact, self.source))
+        """Check a fact and send it; its acknowledgement comes later.
+
+        Raises InvalidFact, which names the field, for what the worker would refuse; PublishError when the acknowledgement of an
+        earlier fact cannot be had.
+        """
+        try:
+            check(fact)
+            record = FactRecord.of(fact, self.source)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InvalidFact(
+                type(fact).__name__,
+                "has a value of a wrong type: dates are days since 1970-01-01, instants microseconds",
+            ) from error
+        self.send(record)
 
     def send(self, record: FactRecord) -> None:
         """Send a fact that was encoded before."""

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from streams.commands.publish_progress import PublishProgress
 from streams.events import BadLine, read_jsonl
 from streams.publisher import FactRecord, Publisher, PublishError, UnreachableError
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
@@ -26,16 +27,28 @@ STANDARD_INPUT = "-"
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--source", default=SOURCE, show_default=True, help="Who publishes, as a URI reference (ce_source).")
+@click.option(
+    "--progress",
+    "progress_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep here how far FILE is published, and begin there next time.",
+)
 @kafka_options
-def command(file: str, as_json: bool, source: str, settings: Settings) -> None:
+def command(file: str, as_json: bool, source: str, progress_file: Path | None, settings: Settings) -> None:
     """Publish the facts of FILE (JSONL; - is standard input) and wait until Kafka has acknowledged them all.
 
     All lines of a file are checked first: if one is malformed or invalid, each such line is named, nothing is published, and
     the exit code is 2. Meanwhile the facts wait in memory, about 1 KB each. Standard input is published as it comes, up to
     its first bad line.
 
-    Publishing the same facts again does no harm: the worker knows a repeat when it sees one.
+    Publishing the same facts again does no harm: the worker knows a repeat when it sees one. A large file need not be sent
+    again from its beginning: with --progress, the same command goes on behind what Kafka has acknowledged, after an error, an
+    interruption or a kill.
     """
+    if progress_file and file == STANDARD_INPUT:
+        raise UsageError("--progress needs a file: standard input cannot be read again.")
+    resumable: PublishProgress | None = None
+    skipped = 0
     with _progress() as progress:
         if file == STANDARD_INPUT:
             servers = resolve_bootstrap_servers(settings)
@@ -44,9 +57,18 @@ def command(file: str, as_json: bool, source: str, settings: Settings) -> None:
         else:
             checked = _checked(Path(file), source, progress)
             gc.freeze()  # they stay until the end: spare the collector from looking through them again and again
+            if progress_file:
+                resumable = PublishProgress.of(progress_file, Path(file), len(checked))
+                skipped = resumable.acknowledged
             servers = resolve_bootstrap_servers(settings)
-            records = checked
-            task = progress.add_task("publishing", total=len(checked))
+            records = checked[skipped:]
+            task = progress.add_task("publishing", total=len(checked), completed=skipped)
+
+        def on_acknowledged(count: int) -> None:
+            progress.update(task, advance=count)
+            if resumable:
+                resumable.add(count)
+
         began = time.perf_counter()
         acknowledged: Counter[str] = Counter()
         try:
@@ -54,18 +76,26 @@ def command(file: str, as_json: bool, source: str, settings: Settings) -> None:
                 servers,
                 source=source,
                 timeout_seconds=settings.request_timeout_seconds,
-                on_acknowledged=lambda count: progress.update(task, advance=count),
+                on_acknowledged=on_acknowledged,
             ) as publisher:
                 acknowledged = publisher.acknowledged
                 _send(records, publisher)
         except UnreachableError as error:
             raise UsageError(str(error)) from error
         except PublishError as error:
-            raise ProblemError(str(error)) from error
+            raise ProblemError(f"{error}{_how_to_resume(resumable)}") from error
         except KeyboardInterrupt:
-            click.echo(f"interrupted: {acknowledged.total():,} facts were acknowledged", err=True)
+            click.echo(
+                f"interrupted: {acknowledged.total():,} facts were acknowledged.{_how_to_resume(resumable)}", err=True
+            )
             raise
-    _report(acknowledged, time.perf_counter() - began, as_json)
+    _report(acknowledged, time.perf_counter() - began, skipped, as_json)
+
+
+def _how_to_resume(resumable: PublishProgress | None) -> str:
+    if resumable is None:
+        return ""
+    return f" The same command goes on behind the first {resumable.acknowledged:,} ({resumable.path})."
 
 
 def _checked(path: Path, source: str, progress: Progress) -> list[FactRecord]:
@@ -122,12 +152,13 @@ def _tracked(file: BinaryIO, size_bytes: int, progress: Progress) -> Iterator[by
     progress.remove_task(task)
 
 
-def _report(acknowledged: Counter[str], took_seconds: float, as_json: bool) -> None:
+def _report(acknowledged: Counter[str], took_seconds: float, skipped: int, as_json: bool) -> None:
     published = acknowledged.total()
     facts_per_second = published / took_seconds
     if as_json:
         report = {
             "published": published,
+            "published_before": skipped,
             "topics": dict(sorted(acknowledged.items())),
             "seconds": round(took_seconds, 3),
             "facts_per_second": round(facts_per_second),
@@ -136,6 +167,8 @@ def _report(acknowledged: Counter[str], took_seconds: float, as_json: bool) -> N
         return
     for topic, count in sorted(acknowledged.items()):
         click.echo(f"{count:>10,}  {topic}")
+    if skipped:
+        click.echo(f"{skipped:>10,}  facts were published before")
     click.echo(
         f"{published:>10,}  facts published and acknowledged in {took_seconds:.1f} s ({facts_per_second:,.0f}/s)"
     )

@@ -4,6 +4,7 @@ import itertools
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from projections.current_decisions import CurrentDecisions
 from projections.decision_log import DecisionLog
 from projections.topic_reader import LogUnavailableError, TopicReader
 from streams.adjudication.decisions import Decision
+from streams.adjudication.intake import InvalidFact
 from streams.events import decision_to_avro, decision_to_json, fact_from_avro, fact_to_json, key_of, topic_of
 from streams.generator import history
 from streams.offline import OfflineEngine
@@ -277,3 +279,62 @@ def test_a_record_that_is_no_decision_is_named(system: BillingSystem) -> None:
     assert "is no decision" in done.stderr
     with TopicReader(system.broker.bootstrap_servers, BILLING_DECISIONS, key="pt-0001") as reader:
         assert b"poison" in [record.value for record in reader.read_to_end()]
+
+
+def test_the_example_of_the_docs_runs(system: BillingSystem) -> None:
+    page = (Path(__file__).parents[2] / "docs/publishing.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    example = example.replace("127.0.0.1:9092", system.broker.bootstrap_servers)
+    done = subprocess.run(
+        (sys.executable, "-c", example),
+        env=command_line.environment(system.home),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "Counter({'treatment-started': 1})\n"), done.stderr
+
+
+def test_a_wrong_fact_is_named_before_it_is_sent(system: BillingSystem) -> None:
+    start = next(fact for fact in FACTS if topic_of(fact) == "treatment-started")
+    fetched = Fetched(system)
+    with Publisher(system.broker.bootstrap_servers, source="/tests") as publisher:
+        with pytest.raises(InvalidFact, match="status: must be"):
+            publisher.publish(start._replace(status="PAUSED"))
+        with pytest.raises(InvalidFact, match="TreatmentStart: has a value of a wrong type"):
+            publisher.publish(start._replace(onset_date="2024-01-08"))
+    assert fetched.records() == []
+
+
+def test_after_a_kill_the_same_command_goes_on_and_nothing_is_lost(system: BillingSystem, tmp_path: Path) -> None:
+    file, progress = tmp_path / "many.jsonl", tmp_path / "many.progress"
+    with file.open("w") as lines:
+        for number in range(45_000):
+            fact = {
+                "type": "pend-expired",
+                "event_id": f"e-{number}",
+                "patient_id": f"pt-{number % 97}",
+                "claim_id": "A",
+            }
+            lines.write(json.dumps(fact) + "\n")
+    fetched = Fetched(system)
+    with system.start("publish", str(file), "--progress", str(progress)) as process:
+        wait_until(progress.exists, 60, "some are acknowledged")
+        process.kill()
+        process.wait()
+    before = json.loads(progress.read_text())["acknowledged"]
+    assert 0 < before < 45_000
+    assert len(fetched.records()) >= before, "never ahead of Kafka"
+
+    report = json.loads(system.run("publish", str(file), "--progress", str(progress), "--json").stdout)
+    assert (report["published_before"], report["published"]) == (before, 45_000 - before)
+    ids = Counter(dict(record.headers)["ce_id"] for record in fetched.records())
+    assert set(ids) == {f"e-{number}".encode() for number in range(45_000)}
+
+    again = system.run("publish", str(file), "--progress", str(progress))
+    assert (again.returncode, "45,000  facts were published before" in again.stdout) == (0, True)
+    file.write_text(file.read_text() + json.dumps(fact) + "\n")
+    changed = system.run("publish", str(file), "--progress", str(progress))
+    assert changed.returncode == 2
+    assert "has changed since" in changed.stderr
