@@ -17,7 +17,7 @@ from streams.runtime.dead_letters import (
     Reason,
 )
 from streams.settings import Settings
-from streams.topics import DEAD_LETTER_ACTIONS, DEAD_LETTERS, INPUT_TOPICS, TOPICS, Topic
+from streams.topics import DEAD_LETTERS, INPUT_TOPICS, TOPICS, Topic
 
 BINDING_VERSION = "0.5.0"
 _AVRO = "application/vnd.apache.avro;version=1.9.0"
@@ -159,14 +159,6 @@ def _message(topic: Topic) -> dict[str, Any]:
             "summary": "Key, value and headers as they came, and headers that say why and where from.",
             "contentType": "application/octet-stream",
             "headers": _headers(_DEAD_LETTER_HEADERS),
-            "bindings": {"kafka": kafka},
-        }
-    if topic.name == DEAD_LETTER_ACTIONS:
-        return {
-            "name": _message_name(topic),
-            "title": "What was done about a dead letter",
-            "summary": "Written and read by `pathway-billing dead-letters` alone: not part of the contract.",
-            "contentType": "application/json",
             "bindings": {"kafka": kafka},
         }
     schema = _schema(topic)
