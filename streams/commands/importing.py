@@ -186,7 +186,9 @@ def run(
             for line in report.in_words(notes=notes):
                 click.echo(line, err=True)
         if publisher:
-            click.echo(f"{publisher.acknowledged.total():,} claims published and acknowledged", err=True)
+            click.echo(
+                f"{reports.counted(publisher.acknowledged.total(), 'claim')} published and acknowledged", err=True
+            )
     if any(report.unusable for report in done):
         return 2
     return 1 if any(report.found_problems for report in done) else 0

@@ -134,22 +134,22 @@ class FileReport:
             yield f"{self.file}: {self.not_named:,} more problems, not named"
         if notes:
             for (what, why), count in sorted(self.not_mapped.items()):
-                yield f"{self.file}: not mapped: {what} ({_count(count, 'time')}): {why}"
+                yield f"{self.file}: not mapped: {what} ({counted(count, 'time')}): {why}"
         elif hidden or self.not_mapped:
             yield (
-                f"{self.file}: {_count(hidden, 'note')}, {_count(len(self.not_mapped), 'kind')} of data without a field "
+                f"{self.file}: {counted(hidden, 'note')}, {counted(len(self.not_mapped), 'kind')} of data without a field "
                 "in the event: --notes shows them, --report FILE has them all"
             )
         for sentence, count in sorted(self.assumed.items()):
-            yield f"{self.file}: {_count(count, 'claim')}: {sentence}"
+            yield f"{self.file}: {counted(count, 'claim')}: {sentence}"
         yield f"{self.file}: {self._outcome()}"
 
     def _outcome(self) -> str:
-        said = [_count(self.imported, "claim") + " imported"]
+        said = [counted(self.imported, "claim") + " imported"]
         if self.rejected_claims:
-            said.append(_count(self.rejected_claims, "claim") + " rejected")
+            said.append(counted(self.rejected_claims, "claim") + " rejected")
         if self.rejected_sets:
-            said.append(_count(self.rejected_sets, "transaction set") + " rejected as a whole")
+            said.append(counted(self.rejected_sets, "transaction set") + " rejected as a whole")
         if self.unusable:
             said.append("not read to its end")
         return ", ".join(said)
@@ -172,5 +172,6 @@ def _flat(parts: list[Part], depth: int = 0) -> Iterator[tuple[int, Part]]:
         yield from _flat(part.parts, depth + 1)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """1 claim, 2 claims."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
