@@ -23,6 +23,8 @@ _ISA_ELEMENTS_END_AT = (3, 6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 10
 _BETWEEN_SEGMENTS = b"\r\n\t \x00\x1a"  # line ends, and what mainframes and DOS fill the end of a file with
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DIGITS = re.compile(r"[0-9]{1,9}")
+_SEGMENT_ID = re.compile(r"[A-Z][A-Z0-9]{1,2}")
+_CONTROL_NUMBER = re.compile(r"[A-Za-z0-9]{1,9}")
 
 GUIDES = ("005010X222", "005010X222A1", "005010X222A2")  # of the 837P; all three are checked against A1
 
@@ -61,6 +63,11 @@ class Segment(NamedTuple):
         """A component of a composite element, such as (5, 3) for CLM05-3; empty where there is none."""
         components = self.element(position).split(self.delimiters.component)
         return components[component - 1].strip() if component <= len(components) else ""
+
+    @property
+    def shown_id(self) -> str:
+        """The id for a report; of what is no id nothing is shown, it may be anything."""
+        return self.id if _SEGMENT_ID.fullmatch(self.id) else "?"
 
     @property
     def text(self) -> str:
@@ -414,9 +421,14 @@ def _text(line: bytes) -> str:
         return line.decode("latin-1")
 
 
+def shown_number(control_number: str) -> str:
+    """A control number for a report; of what is none nothing is shown."""
+    return control_number if _CONTROL_NUMBER.fullmatch(control_number) else "?"
+
+
 def _number(text: str) -> int | None:
     return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def _at(segment: Segment, code: str, sentence: str, element: str = "") -> Problem:
-    return Problem(code, sentence, segment.id, element=element, segment_number=segment.number)
+    return Problem(code, sentence, segment.shown_id, element=element, segment_number=segment.number)

@@ -81,10 +81,10 @@ class Guide:
             node, _, _, walked = self._walker.walk_errors(self._node, data, self.position, segment.number, None)
             elements = node.is_valid_errors(data)[1] if node is not None else []
         except Exception:  # noqa: BLE001 - whatever a hostile segment brings up in pyx12 is a segment in error
-            problem = self._problem("IK3-8", "cannot be checked against the guide", segment, segment.id)
+            problem = self._problem("IK3-8", "cannot be checked against the guide", segment, segment.shown_id)
             return Placed("", segment.id, [], [Found(_loops(self._node), segment.id, problem)])
         if node is None:
-            problem = self._problem("IK3-1", _SEGMENT_SENTENCES["1"], segment, segment.id)
+            problem = self._problem("IK3-1", _SEGMENT_SENTENCES["1"], segment, segment.shown_id)
             return Placed("", _qualified(segment), [], [Found(_loops(self._node), _qualified(segment), problem)])
         self._node = node
         loops = _loops(node)

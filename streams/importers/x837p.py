@@ -25,6 +25,7 @@ from streams.importers.x12 import (
     TransactionSet,
     read_envelopes,
     read_segments,
+    shown_number,
 )
 from streams.importers.x12_guide import Found, Guide
 
@@ -148,19 +149,20 @@ def _report_envelopes(envelopes: Envelopes, report: FileReport, refuse_tests: bo
             interchange.problems.append(Problem("TA1-024", "there is no functional group in it", "ISA"))
         rejected = any(problem.rejects for problem in interchange.problems)
         if interchange.problems:
-            report.name(Part("interchange", interchange.control_number, interchange.problems, rejected))
+            report.name(Part("interchange", shown_number(interchange.control_number), interchange.problems, rejected))
         if rejected:
             report.rejected_sets += max(sets, 1)
             continue
         for group in interchange.groups:
             rejected = any(problem.rejects for problem in group.problems)
             if group.problems:
-                report.name(Part("group", group.control_number, group.problems, rejected))
+                report.name(Part("group", shown_number(group.control_number), group.problems, rejected))
             if rejected:
                 report.rejected_sets += max(len(group.sets), 1)
                 continue
             for transaction_set in group.sets:
-                name = f"{interchange.control_number}/{group.control_number}/{transaction_set.control_number}"
+                numbers = (interchange.control_number, group.control_number, transaction_set.control_number)
+                name = "/".join(shown_number(number) for number in numbers)
                 rejected = any(problem.rejects for problem in transaction_set.problems)
                 if transaction_set.problems:
                     report.name(Part("transaction set", name, transaction_set.problems, rejected))
@@ -379,7 +381,7 @@ class _SetReader:
         self._part.problems.extend(level.problems[: MOST_PROBLEMS * 10 - len(self._part.problems)])
 
     def _problem(self, code: str, sentence: str, segment: Segment, loop: str, element: str = "") -> Problem:
-        return Problem(code, sentence, segment.id, element, loop, self._guide.position, segment.number)
+        return Problem(code, sentence, segment.shown_id, element, loop, self._guide.position, segment.number)
 
 
 class _ClaimMaker:

@@ -92,6 +92,14 @@ def test_members_are_told_apart_and_nothing_of_them_leaves() -> None:
         assert secret not in said
 
 
+def test_what_stands_where_an_id_should_is_not_shown() -> None:
+    text = x12.one_claim().replace("~N3*1 MAIN ST", "~JANE DOE*1 MAIN ST", 1).replace("*0001", "*JANE DOE")
+    _, report = read(text)
+    said = json.dumps(report.in_json()) + "\n".join(report.in_words(notes=True))
+    assert "IK3-1" in said
+    assert "JANE" not in said
+
+
 def test_delimiters_are_those_of_each_isa() -> None:
     plain = x12.one_claim()
     other = plain.replace("*", "|").replace(":", ">").replace("~", "\n").replace("000000001", "000000002")
