@@ -127,7 +127,7 @@ class FileReport:
                 continue
             claim = f" ({part.claim_id})" if part.claim_id else ""
             verdict = "rejected" if part.rejected else "accepted, with notes"
-            yield f"{self.file}: {'  ' * depth}{part.kind} {part.name}{claim}: {verdict}"
+            yield f"{self.file}: {'  ' * depth}{f'{part.kind} {part.name}'.strip()}{claim}: {verdict}"
             for problem in shown:
                 yield f"{self.file}: {'  ' * depth}  {problem.in_words()}"
         if self.not_named:
