@@ -11,11 +11,16 @@ from typing import Any
 
 import click
 from rich.console import Console
+from sqlalchemy import select
 
 from projections.current_decisions import CurrentDecisions, InconsistentLogError
 from projections.decision_log import DecisionLog
+from projections.ledger.database import open_for_reading
+from projections.ledger.tables import claim_lines
 from projections.topic_reader import LogUnavailableError, TopicReader
+from streams.adjudication.days import iso
 from streams.adjudication.facts import Fact, ProviderAgreement
+from streams.commands.project import ledger_problems
 from streams.console import dollars
 from streams.demo.check import Expectation, differences, expect, refused_fact
 from streams.demo.scoreboard import Scoreboard
@@ -64,7 +69,7 @@ def command(patients: int, seed: int, rate: float | None, fast: bool, keep: bool
             stage.check_alive()  # says more, when that is why
             raise ProblemError(str(error)) from error
         except KeyboardInterrupt:
-            console.print("\nStopping the worker and the broker.")
+            console.print("\nStopping what was started.")
             raise
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,19 +95,23 @@ def _perform(
         publisher.publish_all(agreements)
         console.print(f"Kafka is ready on {servers}, with {len(agreements)} provider agreements. Starting a worker.")
         stage.start_worker()
+        stage.start_projector()
 
         board = Scoreboard(len(facts), expected)
         board.published = len(agreements)
         with _screen(console) as screen:
             _play(stage, facts, per_second, board, publisher, decisions, dead_letters, screen)
-        if not keep:
-            stage.stop_worker()
         _take_refused(board, dead_letters.read_to_end())
     _check(stage, board)
+    _check_ledger(stage, board)
+    if not keep:
+        stage.stop_worker()
     console.print(
         _verdict(board), style="bold green" if console.is_terminal else None, soft_wrap=not console.is_terminal
     )
-    console.print(_try_next(board, servers, keep), markup=False, soft_wrap=True)  # to be copied
+    console.print(
+        _try_next(board, servers, keep, stage.settings.database_url), markup=False, soft_wrap=True
+    )  # to be copied
     if keep:
         _keep_running(stage)
 
@@ -171,16 +180,35 @@ def _check(stage: Stage, board: Scoreboard) -> None:
         )
 
 
+def _check_ledger(stage: Stage, board: Scoreboard) -> None:
+    """Wait until the ledger has every current decision. Raises ProblemError when it does not get there."""
+    wanted = {decision.decision_id for decision in board.current}
+    deadline = time.monotonic() + _IDLE_SECONDS
+    with ledger_problems(), open_for_reading(stage.settings.database_url) as ledger:
+        while True:
+            with ledger.read() as connection:
+                missing = wanted - set(connection.scalars(select(claim_lines.c.decision_id)))
+            if not missing:
+                return
+            stage.check_alive()
+            if time.monotonic() > deadline:
+                raise ProblemError(
+                    f"the ledger has {len(missing):,} current decisions not, or otherwise: {min(missing)}, ..."
+                )
+            time.sleep(_TICK_SECONDS)
+
+
 def _verdict(board: Scoreboard) -> str:
     refused = board.refused.total()
     return (
         f"\nChecked: the {len(board.current):,} current decisions on Kafka are those of an offline fold of the same "
         f"{board.facts:,} facts, line by line; the {refused:,} refused facts are in the dead letters; "
-        f"all changes add up to the {dollars(board.current.paid_cents)} that are paid now."
+        f"all changes add up to the {dollars(board.current.paid_cents)} that are paid now; "
+        "and the ledger's SQL tables say the same."
     )
 
 
-def _try_next(board: Scoreboard, servers: str, keep: bool) -> str:
+def _try_next(board: Scoreboard, servers: str, keep: bool, ledger: str) -> str:
     program = _program()
     if not keep:
         return "\n".join(
@@ -201,6 +229,9 @@ def _try_next(board: Scoreboard, servers: str, keep: bool) -> str:
             f"  {program} decisions --patient {changed_most.patient_id}",
             f"  {program} decisions --follow",
             f"  {program} generate --patients 20 --seed 2 | {program} publish -",
+            f"  {program} next-billable --patient {changed_most.patient_id} --npi {changed_most.billing_npi} "
+            f"--from {iso(changed_most.service_date)}",
+            f"The ledger, as SQL tables (docs/ledger.md): {ledger}",
         )
     )
 
@@ -221,4 +252,4 @@ def _keep_running(stage: Stage) -> None:
             stage.check_alive()
             time.sleep(0.5)
     except KeyboardInterrupt:
-        click.echo("\nStopping the worker and the broker.")
+        click.echo("\nStopping what was started.")

@@ -1,4 +1,4 @@
-"""The broker and the worker of a demonstration: started, watched, and stopped whatever happens."""
+"""The broker, the worker and the projector of a demonstration: started, watched, and stopped whatever happens."""
 
 import dataclasses
 import os
@@ -16,8 +16,8 @@ from deploy.broker import BrokerError, EmbeddedBroker
 from streams.settings import ENVIRONMENT_PREFIX, ProblemError, Settings, resolve_bootstrap_servers
 from streams.topics import ensure_topics
 
-_WORKER_READY_SECONDS = 60
-_WORKER_STOP_SECONDS = 20
+_READY_SECONDS = 60
+_STOP_SECONDS = 20
 _ORPHAN_STOP_SECONDS = 5
 _LOG_TAIL_LINES = 12
 
@@ -32,7 +32,7 @@ rm -rf "$3"
 
 
 class Stage:
-    """A Kafka with all topics, and a worker, in a temporary folder that goes with them.
+    """A Kafka with all topics, a worker and a projector, in a temporary folder that goes with them.
 
     Leaving the `with` block stops whatever was started. Should this process be killed, its children end as well.
     """
@@ -41,8 +41,8 @@ class Stage:
         self._announce = announce
         self._given = settings
         self._broker: EmbeddedBroker | None = None
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._worker: _Child | None = None
+        self._projector: _Child | None = None
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="pathway-billing-demo-"))
@@ -90,9 +90,56 @@ class Stage:
             *("--partitions", str(self.settings.partitions)),
             *("--replication-factor", str(self.settings.replication_factor)),
         )
-        with self._worker_output.open("wb") as output, self._worker_log.open("wb") as log:
-            # a session of its own: Ctrl-C in the terminal is for us, and we stop the worker in its turn
-            self._worker = subprocess.Popen(  # noqa: S603 - this program again
+        self._worker = self._start("worker", command)
+
+    def start_projector(self) -> None:
+        """Start a projector that writes the ledger of the folder; returns when it follows. Raises ProblemError."""
+        command = (
+            *(sys.executable, "-m", "streams.cli", "project", "--follow"),
+            *("--bootstrap-servers", self.bootstrap_servers),
+            *("--data", str(self.folder)),
+        )
+        self._projector = self._start("projector", command)
+
+    def check_alive(self) -> None:
+        """Raises ProblemError when the broker or one of ours has ended, with the reason as far as it is known."""
+        if self._broker and self._broker.poll() is not None:
+            raise ProblemError(str(self._broker.death_notice()))
+        for child in (self._worker, self._projector):
+            if child:
+                child.check_alive()
+
+    def stop_worker(self) -> None:
+        """Stop the worker and the projector, and wait for their ends. Does nothing when none is running."""
+        for child in (self._projector, self._worker):
+            if child:
+                child.stop()
+        self._projector = self._worker = None
+
+    def worker_words(self) -> str:
+        """The last lines of the worker's log, for a person to read."""
+        return _last_lines(self.folder / "worker.log")
+
+    def _start(self, name: str, command: tuple[str, ...]) -> "_Child":
+        child = _Child(name, command, self.folder)
+        try:
+            child.wait_ready(self.check_alive)
+        except BaseException:
+            child.stop()
+            raise
+        return child
+
+
+class _Child:
+    """This program again, in a process of its own that ends when we do."""
+
+    def __init__(self, name: str, command: tuple[str, ...], folder: Path) -> None:
+        self._name = name
+        self._output = folder / f"{name}.out"
+        self._log = folder / f"{name}.log"
+        with self._output.open("wb") as output, self._log.open("wb") as log:
+            # a session of its own: Ctrl-C in the terminal is for us, and we stop the child in its turn
+            self._process = subprocess.Popen(  # noqa: S603 - this program again
                 command, env=_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=log, start_new_session=True
             )
         # `read` ends when this process does, however it ends, because only then is the pipe closed. The broker goes in the
@@ -102,61 +149,51 @@ class Stage:
                 "/bin/sh",
                 "-c",
                 _WATCH,
-                "worker-watcher",
-                str(self._worker.pid),
+                f"{name}-watcher",
+                str(self._process.pid),
                 str(_ORPHAN_STOP_SECONDS),
-                str(self.folder),
+                str(folder),
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + _WORKER_READY_SECONDS
-        while "ready:" not in self._worker_output.read_text():
+
+    def wait_ready(self, check_alive: Callable[[], None]) -> None:
+        """Wait for its `ready:`. Raises ProblemError."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while "ready:" not in self._output.read_text():
             self.check_alive()
+            check_alive()
             if time.monotonic() > deadline:
-                raise ProblemError(
-                    f"the worker was not ready in {_WORKER_READY_SECONDS} seconds. {self.worker_words()}"
-                )
+                words = _last_lines(self._log)
+                raise ProblemError(f"the {self._name} was not ready in {_READY_SECONDS} seconds. {words}")
             time.sleep(0.05)
 
     def check_alive(self) -> None:
-        """Raises ProblemError when the broker or the worker has ended, with the reason as far as it is known."""
-        if self._broker and self._broker.poll() is not None:
-            raise ProblemError(str(self._broker.death_notice()))
-        if self._worker and self._worker.poll() is not None:
-            raise ProblemError(f"the worker ended with exit code {self._worker.poll()}. {self.worker_words()}")
+        """Raises ProblemError when it has ended."""
+        if self._process.poll() is not None:
+            words = _last_lines(self._log)
+            raise ProblemError(f"the {self._name} ended with exit code {self._process.poll()}. {words}")
 
-    def stop_worker(self) -> None:
-        """Stop the worker and wait for its end. Does nothing when none is running."""
-        if self._worker:
-            self._worker.terminate()
-            try:
-                self._worker.wait(_WORKER_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._worker.kill()
-                self._worker.wait()
-            self._worker = None
-        if self._watcher:
-            self._watcher.kill()  # before its pipe closes: it must not signal a process id that is free again
-            self._watcher.communicate()
-            self._watcher = None
+    def stop(self) -> None:
+        """Stop it and wait for its end."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._watcher.kill()  # before its pipe closes: it must not signal a process id that is free again
+        self._watcher.communicate()
 
-    def worker_words(self) -> str:
-        """The last lines of the worker's log, for a person to read."""
-        tail = self._worker_log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-        return "\n".join(("The last lines of its log:", *tail)) if tail else "It logged nothing."
 
-    @property
-    def _worker_output(self) -> Path:
-        return self.folder / "worker.out"
-
-    @property
-    def _worker_log(self) -> Path:
-        return self.folder / "worker.log"
+def _last_lines(log: Path) -> str:
+    tail = log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    return "\n".join(("The last lines of its log:", *tail)) if tail else "It logged nothing."
 
 
 def _environment() -> dict[str, str]:
-    """The environment without settings of ours: the worker of a demonstration takes them from its command line alone."""
+    """The environment without settings of ours: the processes of a demonstration take them from its command line alone."""
     return {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
