@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types imports prove mutants bench-worker asyncapi lock clean
+.PHONY: help install demo test test-fast lint types imports prove mutants bench-worker asyncapi monitoring lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ bench-worker: install  ## throughput of the worker beside stock Faust's, on 200,
 asyncapi: install  ## write docs/asyncapi.json and docs/asyncapi.md anew, after a change of a topic or a schema
 	$(BIN)/pathway-billing asyncapi > docs/asyncapi.json
 	$(BIN)/pathway-billing asyncapi --page > docs/asyncapi.md
+
+monitoring: install  ## write the dashboards and the tables of docs/metrics.md anew from what the code declares
+	$(BIN)/python -m deploy.grafana.dashboards
+	$(BIN)/python -m deploy.metrics_page
 
 lock: install  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -3,7 +3,7 @@
 A pend runs out when the as-of date is more than the profile's pend limit after the claim's own received date. That date is
 taken from the claim facts: they are the truth and an open contract, while the patient table is the workers' own, in a format
 that changes with them; and a sweep reads the decisions to their end anyway, which is as long. Claims are only read where a
-partition has a pend that no `pend-expired` fact names yet.
+partition has a pend. The sweep is also where pends and a date meet, and so where their age is counted.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ ClaimKey = tuple[str, str]  # patient_id, claim_id
 _TOPICS = (BILLING_DECISIONS, CLAIM_RECEIVED, PEND_EXPIRED)
 
 
-class Overdue(NamedTuple):
-    """A claim with a pended line that ran out of time."""
+class Pend(NamedTuple):
+    """A claim with a pended line, on the day of the sweep."""
 
     patient_id: str
     claim_id: str
@@ -35,24 +35,36 @@ class Overdue(NamedTuple):
     limit_days: int
 
     @property
+    def is_over(self) -> bool:
+        return self.waited_days > self.limit_days
+
+    @property
     def fact(self) -> PendExpired:
-        """The fact that says so. Its event_id is made from patient and claim, so that every sweep says it in the same words."""
+        """That it ran out of time. Its event_id is made from patient and claim, so that every sweep says it in the same words."""
         named = hashlib.blake2b(f"{self.patient_id}\0{self.claim_id}".encode(), digest_size=16).hexdigest()
         return PendExpired(f"pend-expired-{named}", self.patient_id, self.claim_id)
+
+
+AGES_DAYS = (("0-6", 6), ("7-13", 13), ("14-20", 20), ("21-30", 30))
+"""Age groups with their last day; P0's limit of 20 days is the end of one. Beyond the last: OLDER."""
+
+OLDER = "over 30"
 
 
 class Sweep(NamedTuple):
     """What a sweep found."""
 
-    overdue: list[Overdue]  # that no pend-expired fact names yet
+    overdue: list[Pend]  # over their limit, and that no pend-expired fact names yet
     pended: int  # claims with a pended line now
     awaited: int  # of those, the ones whose pend-expired fact is published and not decided yet
+    by_age: dict[str, int]  # of all pended ones: how many by days since the claim's received date
 
 
 def sweep(log: CommittedLog, policy: Policy, as_of: Day) -> Sweep:
     """Look through all partitions. Only committed decisions and facts are seen."""
     partitions = log.partitions(_TOPICS)
-    overdue: list[Overdue] = []
+    overdue: list[Pend] = []
+    by_age = dict.fromkeys((*(name for name, _ in AGES_DAYS), OLDER), 0)
     pended_count = awaited_count = 0
     for partition in range(partitions[BILLING_DECISIONS]):
         pended = pended_claims(log.read_all(BILLING_DECISIONS, partition))
@@ -61,10 +73,16 @@ def sweep(log: CommittedLog, policy: Policy, as_of: Day) -> Sweep:
             continue
         expired = expired_claims(log.read_all(PEND_EXPIRED, partition))
         awaited_count += len(pended & expired)
-        if waiting := pended - expired:
-            claims = log.read_all(CLAIM_RECEIVED, partition)
-            overdue.extend(overdue_claims(waiting, claims, policy, as_of))
-    return Sweep(sorted(overdue), pended_count, awaited_count)
+        for pend in waiting_claims(pended, log.read_all(CLAIM_RECEIVED, partition), policy, as_of):
+            by_age[age_group(pend.waited_days)] += 1
+            if pend.is_over and (pend.patient_id, pend.claim_id) not in expired:
+                overdue.append(pend)
+    return Sweep(sorted(overdue), pended_count, awaited_count, by_age)
+
+
+def age_group(waited_days: int) -> str:
+    """The age group of a pend."""
+    return next((name for name, last_day in AGES_DAYS if waited_days <= last_day), OLDER)
 
 
 def pended_claims(decisions: Iterable[InputRecord]) -> set[ClaimKey]:
@@ -86,11 +104,11 @@ def expired_claims(facts: Iterable[InputRecord]) -> set[ClaimKey]:
     return {(fact.patient_id, fact.claim_id) for fact in accepted if isinstance(fact, PendExpired)}
 
 
-def overdue_claims(
-    waiting: Collection[ClaimKey], claims: Iterable[InputRecord], policy: Policy, as_of: Day
-) -> Iterator[Overdue]:
-    """Of the claims that wait, those that have waited too long. Of several facts of one claim the first that is taken in stands."""
-    left = set(waiting)
+def waiting_claims(
+    pended: Collection[ClaimKey], claims: Iterable[InputRecord], policy: Policy, as_of: Day
+) -> Iterator[Pend]:
+    """How long each of these claims has waited. Of several facts of one claim the first that is taken in stands."""
+    left = set(pended)
     for record in claims:
         if not left:
             return
@@ -101,6 +119,4 @@ def overdue_claims(
         if profile.plans.get(claim.plan_id) != claim.payer_id:
             continue  # refused as WRONG_PAYER: another fact of this claim is the one that was decided
         left.discard(key)
-        waited_days = as_of - claim.received_date
-        if waited_days > profile.pend_limit_days:
-            yield Overdue(*key, claim.received_date, waited_days, profile.pend_limit_days)
+        yield Pend(*key, claim.received_date, as_of - claim.received_date, profile.pend_limit_days)

@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from streams import metrics
 from streams.adjudication.days import day_from_iso, iso
 from streams.adjudication.policy import Policy
+from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog, LogStuckError
 from streams.console import masked
 from streams.policy_files import BadPolicy, load_policy
@@ -25,7 +27,7 @@ from streams.settings import (
     kafka_options,
     resolve_bootstrap_servers,
 )
-from streams.sweep import Overdue, Sweep, sweep
+from streams.sweep import Pend, Sweep, sweep
 
 SOURCE = "/pathway-billing/sweep"
 
@@ -76,6 +78,7 @@ class _Interval(click.ParamType):
 )
 @click.option("--reveal", is_flag=True, help="Show patient ids in full; they are masked otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a sweep.")
+@textfile_option
 @kafka_options
 def command(
     settings: Settings,
@@ -85,6 +88,7 @@ def command(
     policy_file: Path | None,
     reveal: bool,
     as_json: bool,
+    textfile: Path | None,
 ) -> None:
     """Find the pended claims that waited longer than their profile allows, and publish a pend-expired fact for each.
 
@@ -100,6 +104,9 @@ def command(
         # the clock is read here and nowhere below
         day = day_from_iso(date.today().isoformat()) if as_of is None else as_of  # noqa: DTZ011 - the local date it is
         found = _sweep(settings, policy, day, publish=not dry_run)
+        if textfile is not None:
+            _measure(found, published=not dry_run)
+            write_textfile(textfile, metrics.SWEEP_REGISTRY)
         if as_json:
             click.echo(json.dumps(_json(found, day, published=not dry_run, reveal=reveal), ensure_ascii=False))
         else:
@@ -126,6 +133,14 @@ def _sweep(settings: Settings, policy: Policy, as_of: int, *, publish: bool) -> 
     except LogStuckError as error:
         raise ProblemError(f"{error}. Look after the broker, then sweep again.") from error
     return found
+
+
+def _measure(found: Sweep, *, published: bool) -> None:
+    for age, claims in found.by_age.items():
+        metrics.PENDED_CLAIMS.labels(age).set(claims)
+    metrics.SWEEP_EXPIRED_CLAIMS.set(len(found.overdue) if published else 0)
+    metrics.SWEEP_AWAITED_CLAIMS.set(found.awaited)
+    metrics.SWEEP_TIMESTAMP_SECONDS.set_to_current_time()
 
 
 def _repeat(once: Any, every_seconds: float) -> None:
@@ -162,12 +177,13 @@ def _json(found: Sweep, as_of: int, *, published: bool, reveal: bool) -> dict[st
         "as_of": iso(as_of),
         "published": len(found.overdue) if published else 0,
         "pended": found.pended,
+        "pended_by_age_days": found.by_age,
         "awaited": found.awaited,
         "overdue": [_overdue_json(overdue, reveal=reveal) for overdue in found.overdue],
     }
 
 
-def _overdue_json(overdue: Overdue, *, reveal: bool) -> dict[str, object]:
+def _overdue_json(overdue: Pend, *, reveal: bool) -> dict[str, object]:
     return {
         **overdue._asdict(),
         "patient_id": overdue.patient_id if reveal else masked(overdue.patient_id),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from streams import metrics
+from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog
 from streams.console import dollars, masked
 from streams.policy_files import BadPolicy, load_policy
@@ -21,7 +23,7 @@ from streams.settings import (
     resolve_bootstrap_servers,
     settings_options,
 )
-from streams.verification.anomalies import Anomaly
+from streams.verification.anomalies import Anomaly, Kind
 from streams.verification.run import OnRecords, Report, verify
 
 
@@ -39,10 +41,17 @@ from streams.verification.run import OnRecords, Report, verify
 )
 @click.option("--reveal", is_flag=True, help="Show ids and differing values in full; they are left out otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; it has the ids only with --reveal.")
+@textfile_option
 @settings_options(*CLIENT_SETTINGS, "app_id")
 @click.pass_context
 def command(
-    ctx: click.Context, settings: Settings, policy_file: Path | None, limit: int, reveal: bool, as_json: bool
+    ctx: click.Context,
+    settings: Settings,
+    policy_file: Path | None,
+    limit: int,
+    reveal: bool,
+    as_json: bool,
+    textfile: Path | None,
 ) -> None:
     """Read all facts, fold them again from nothing, and compare with what the workers have committed.
 
@@ -61,12 +70,27 @@ def command(
     began = time.monotonic()
     with CommittedLog(servers, settings.request_timeout_seconds) as log, _progress() as on_records:
         report = verify(log, settings.app_id, policy, keep_anomalies=limit, on_records=on_records)
+    seconds = time.monotonic() - began
+    if textfile is not None:
+        _measure(report, seconds)
+        write_textfile(textfile, metrics.VERIFY_REGISTRY)
     if as_json:
         click.echo(json.dumps(_json(report, reveal=reveal), ensure_ascii=False))
     else:
         _print(report, reveal=reveal)
-    click.echo(_summary(report, time.monotonic() - began), err=True)
+    click.echo(_summary(report, seconds), err=True)
     ctx.exit(0 if report.ok else 1)
+
+
+def _measure(report: Report, seconds: float) -> None:
+    for kind in Kind:
+        metrics.VERIFY_ANOMALIES.labels(kind.value).set(report.findings.by_kind[kind])
+    metrics.VERIFY_TIMESTAMP_SECONDS.set_to_current_time()
+    metrics.VERIFY_DURATION_SECONDS.set(seconds)
+    metrics.VERIFY_FACTS.set(report.counts.facts)
+    metrics.VERIFY_DECISIONS.set(report.counts.decisions)
+    metrics.VERIFY_PAID_CENTS.set(report.counts.paid_cents)
+    metrics.VERIFY_AWAITING_PATIENTS.set(report.counts.awaiting_readjudication)
 
 
 def _print(report: Report, *, reveal: bool) -> None:

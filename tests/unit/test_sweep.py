@@ -9,7 +9,7 @@ from streams.adjudication.days import day_from_iso
 from streams.adjudication.facts import PendExpired
 from streams.policy_files import load_policy
 from streams.runtime.processor import InputRecord
-from streams.sweep import Overdue, expired_claims, overdue_claims, pended_claims
+from streams.sweep import Pend, age_group, expired_claims, pended_claims, waiting_claims
 from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, PEND_EXPIRED
 from tests import facts
 from tests.unit.verification.system import System
@@ -17,8 +17,8 @@ from tests.unit.verification.system import System
 KEY = ("pt-0001", "A")
 
 
-def overdue(claims: Sequence[InputRecord], as_of: str) -> list[Overdue]:
-    return list(overdue_claims({KEY}, claims, load_policy(), day_from_iso(as_of)))
+def overdue(claims: Sequence[InputRecord], as_of: str) -> list[Pend]:
+    return [pend for pend in waiting_claims({KEY}, claims, load_policy(), day_from_iso(as_of)) if pend.is_over]
 
 
 def claims(*events: dict[str, Any]) -> list[InputRecord]:
@@ -41,6 +41,18 @@ def test_the_claim_that_was_taken_in_counts() -> None:
     told = claims(received("2023-12-01", payer_id="HP999"), received("2024-02-01"), received("2023-11-01"))
     (found,) = overdue(told, "2024-03-01")
     assert (found.received_date, found.waited_days, found.limit_days) == (day_from_iso("2024-02-01"), 29, 20)
+
+
+def test_each_pend_is_in_the_age_group_of_its_days() -> None:
+    assert [age_group(days) for days in (0, 6, 7, 20, 21, 30, 31)] == [
+        "0-6",
+        "0-6",
+        "7-13",
+        "14-20",
+        "21-30",
+        "21-30",
+        "over 30",
+    ]
 
 
 def test_every_sweep_says_the_same_in_the_same_words() -> None:

@@ -1,0 +1,29 @@
+"""Metrics of commands that run and end, as a file that node_exporter's textfile collector picks up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from prometheus_client import CollectorRegistry, write_to_textfile
+
+from streams.settings import ENVIRONMENT_PREFIX, ProblemError
+
+textfile_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--textfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar=ENVIRONMENT_PREFIX + "TEXTFILE",
+    show_envvar=True,
+    help="Write the result as metrics to this file (NAME.prom), for node_exporter's textfile collector.",
+)
+
+
+def write_textfile(path: Path, registry: CollectorRegistry) -> None:
+    """Put the file in place whole: a reader sees the one before or this one. Raises ProblemError."""
+    try:
+        write_to_textfile(str(path), registry)
+        path.chmod(0o644)  # the collector is another user
+    except OSError as error:
+        raise ProblemError(
+            f"cannot write metrics to {path} ({error.strerror}). Name a file in a folder that exists and may be written."
+        ) from error

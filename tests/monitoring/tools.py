@@ -1,0 +1,47 @@
+"""Prometheus' own programs, and what its expressions are made of."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+_PACKAGES = {
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+}
+
+_METRIC = re.compile(r"(?<![\w:.$])((?:pathway_billing|process)[\w:]*)(\{[^}]*\})?")
+_QUOTED = re.compile(r'"[^"]*"')
+
+
+def program(name: str) -> str:
+    """Where a program is; a test that needs it fails with a sentence that says how to get it."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(
+            f"{name} is not installed: apt-get install {_PACKAGES[name]} (Debian, Ubuntu), or put it on the PATH"
+        )
+    return found
+
+
+def promtool(*arguments: str) -> str:
+    """Run promtool in the folder of the rules; its output, and failure where it finds fault."""
+    done = subprocess.run(
+        (program("promtool"), *arguments), cwd=PROMETHEUS, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def selectors(expr: str) -> list[str]:
+    """The metrics that an expression asks for, with their label matchers."""
+    return [name + (matchers or "") for name, matchers in _METRIC.findall(expr)]
+
+
+def metric_names(expr: str) -> set[str]:
+    return {selector.split("{")[0] for selector in selectors(expr)}
