@@ -156,6 +156,11 @@ def security_from_environment(environment: Mapping[str, str] | None = None) -> S
     return security
 
 
+def is_security_variable(name: str) -> bool:
+    """Whether an environment variable is a setting of this module."""
+    return name.startswith((f"{PREFIX}SECURITY_", f"{PREFIX}SSL_", f"{PREFIX}SASL_"))
+
+
 def kafka_python_arguments(bootstrap_servers: str, security: Security | None = None) -> dict[str, Any]:
     """Where and how a kafka-python client connects. Without `security`, as the environment says."""
     chosen = security_from_environment() if security is None else security

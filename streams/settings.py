@@ -16,7 +16,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 import click
 
 from deploy.broker import answers, find_running
-from streams.security import LoginError, SecuritySettingsError, log_in, security_from_environment
+from streams.security import LoginError, Security, SecuritySettingsError, log_in, security_from_environment
 
 ENVIRONMENT_PREFIX = "PATHWAY_BILLING_"
 
@@ -238,6 +238,15 @@ def resolve_bootstrap_servers(settings: Settings, wait_seconds: float = 0) -> st
     return found
 
 
+def check_embedded_broker(security: Security) -> None:
+    """Raises UsageError where the security settings are for another Kafka than the embedded broker."""
+    if security.protocol != "PLAINTEXT":
+        raise UsageError(
+            f"{ENVIRONMENT_PREFIX}SECURITY_PROTOCOL is {security.protocol}, and the embedded broker speaks PLAINTEXT only. Name "
+            f"the Kafka with --bootstrap-servers, or remove that variable."
+        )
+
+
 def _answering_servers(settings: Settings) -> str | None:
     try:
         security = security_from_environment()
@@ -248,11 +257,7 @@ def _answering_servers(settings: Settings) -> str | None:
         raise UsageError(str(error)) from None
     if settings.bootstrap_servers:
         return settings.bootstrap_servers if answers(settings.bootstrap_servers) else None
-    if security.protocol != "PLAINTEXT":
-        raise UsageError(
-            f"{ENVIRONMENT_PREFIX}SECURITY_PROTOCOL is {security.protocol}, and the embedded broker speaks PLAINTEXT only. Name "
-            f"the Kafka with --bootstrap-servers, or remove that variable."
-        )
+    check_embedded_broker(security)
     broker = find_running(settings.broker_dir)
     return broker.bootstrap_servers if broker else None
 

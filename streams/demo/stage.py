@@ -13,7 +13,14 @@ from types import TracebackType
 from typing import Self
 
 from deploy.broker import BrokerError, EmbeddedBroker
-from streams.settings import ENVIRONMENT_PREFIX, ProblemError, Settings, resolve_bootstrap_servers
+from streams.security import is_security_variable, security_from_environment
+from streams.settings import (
+    ENVIRONMENT_PREFIX,
+    ProblemError,
+    Settings,
+    check_embedded_broker,
+    resolve_bootstrap_servers,
+)
 from streams.topics import ensure_topics
 
 _READY_SECONDS = 60
@@ -69,6 +76,7 @@ class Stage:
         if self._given.bootstrap_servers:
             servers = resolve_bootstrap_servers(self._given)
         else:
+            check_embedded_broker(security_from_environment())
             self._broker = EmbeddedBroker(self.settings.broker_dir, announce=self._announce)
             try:
                 self._broker.start()
@@ -195,5 +203,10 @@ def _last_lines(log: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without settings of ours: the processes of a demonstration take them from its command line alone."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    """The environment without settings of ours: the processes of a demonstration take them from its command line alone,
+    but for those of TLS and logins, which have no flags."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ENVIRONMENT_PREFIX) or is_security_variable(name)
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.acls import ROLES, WORKER, accesses, grant
+from streams.acls import ROLES, WORKER, Access, accesses, grant
 from streams.events import fact_to_json
 from streams.generator import history
 from streams.settings import Settings
@@ -107,6 +107,8 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
     assert all(done.returncode == 0 for done in read), [done.stderr for done in read]
     assert len({done.stdout for done in read}) == 1 or len({tuple(sorted(d.stdout.splitlines())) for d in read}) == 1
     assert len(read[0].stdout.splitlines()) > 10
+    projected = run(secured, "project", "--json", **secured.oauth("projections"))
+    assert projected.returncode == 0, projected.stderr
     swept = run(secured, "sweep", "--as-of", "2030-01-01", **operator)
     assert swept.returncode == 0, swept.stderr
     again = run(secured, "readjudicate", "--all", "--yes", **operator)
@@ -121,6 +123,7 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
         ("publisher", ("decisions",), BILLING_DECISIONS),
         ("nobody", ("topics",), "looking at the topics, or changing them (topic "),
         ("payments", ("verify",), "has no topic"),
+        ("payments", ("dead-letters", "list"), "has no topic"),
         ("payments", ("worker",), "looking at the topics, or changing them (topic "),
         ("operator", ("acls", "--apply"), "creating ACLs (cluster)"),
     ],
@@ -156,7 +159,7 @@ def test_a_publisher_of_claims_alone_publishes_claims_alone(secured: SecuredBrok
 @pytest.mark.parametrize(
     ("missing", "named"),
     [
-        (BILLING_DECISIONS, f"topic {BILLING_DECISIONS}"),
+        ("claim-received", "(topic claim-received)"),
         (f"{APP_ID}-", "(transactional id"),
         (APP_ID, "(group"),
     ],
@@ -166,7 +169,7 @@ def test_a_worker_that_lacks_one_permission_stops_and_names_it(
 ) -> None:
     user = f"half-{len(missing)}"
     some = [access for access in accesses(WORKER, APP_ID) if access.name != missing]
-    if missing == BILLING_DECISIONS:  # it sees the topic, and may not write to it
+    if missing == "claim-received":  # it sees the topic, and may not read it
         some += [
             access._replace(operations=("Describe", "DescribeConfigs"))
             for access in accesses(WORKER, APP_ID)
@@ -186,6 +189,23 @@ def test_a_worker_that_lacks_one_permission_stops_and_names_it(
     assert len(stops) == 1, log
     assert named in stops[0]
     assert "`pathway-billing acls`" in stops[0]
+
+
+def test_a_worker_that_may_not_write_decisions_stops_and_publishes_none(secured: SecuredBroker, tmp_path: Path) -> None:
+    some = [access for access in accesses(WORKER, APP_ID) if access.name != BILLING_DECISIONS]
+    some += [Access("topic", BILLING_DECISIONS, ("Describe", "DescribeConfigs"))]
+    with admin_client(plain(secured), Settings(), doing="granting") as admin:
+        grant(admin, some, "User:mute", "*")
+    before = run(secured, "decisions", "--json", **secured.sasl("payments")).stdout
+    claims = [fact for fact in FACTS if fact["type"] == "claim-received"]
+    fresh = [fact | {"event_id": f"mute-{fact['event_id']}", "claim_id": f"mute-{fact['claim_id']}"} for fact in claims]
+    publish(secured, tmp_path, fresh[:5], secured.sasl("publisher"))
+    with worker(secured, secured.oauth("mute")) as process:
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 1, log
+    # Its line names the topic, unless the refusal came between the sends of a transaction: then it names the send after it.
+    assert len([line for line in log.splitlines() if "worker stops:" in line]) == 1, log
+    assert run(secured, "decisions", "--json", **secured.sasl("payments")).stdout == before
 
 
 def without(environment: dict[str, str], *parts: str) -> dict[str, str]:
@@ -217,6 +237,9 @@ def test_who_is_not_let_in_is_told_why(secured: SecuredBroker, tmp_path: Path) -
         assert done.returncode == 2, (sentence, done.stderr)
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
+    demo = run(secured, "demo", **without(sasl, "SERVERS"))
+    assert demo.returncode == 2
+    assert "the embedded broker speaks PLAINTEXT only" in demo.stderr
 
 
 def test_the_acls_that_are_printed_are_the_ones_that_are_made(secured: SecuredBroker) -> None:
