@@ -13,9 +13,9 @@ from projections.ledger.writer import TopicPartition
 from projections.topic_reader import LogUnavailableError
 from streams.runtime.processor import InputRecord
 from streams.security import denial, kafka_python_arguments, perhaps_hidden
-from streams.topics import BILLING_DECISIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, INPUT_TOPICS
+from streams.topics import BILLING_DECISIONS, DEAD_LETTER_ACTIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, INPUT_TOPICS
 
-LEDGER_TOPICS = (*INPUT_TOPICS, BILLING_DECISIONS, ELIGIBILITY_NOTICES, DEAD_LETTERS)
+LEDGER_TOPICS = (*INPUT_TOPICS, BILLING_DECISIONS, ELIGIBILITY_NOTICES, DEAD_LETTERS, DEAD_LETTER_ACTIONS)
 
 _FETCH_BYTES = 1024 * 1024  # of each of some 120 partitions
 _LEADER_WAIT_SECONDS = 0.1

@@ -24,7 +24,7 @@ from streams.adjudication.facts import (
     TreatmentStart,
 )
 from streams.agents.intake import Refused, accept
-from streams.events import decision_from_avro, fact_to_json, notice_from_avro
+from streams.events import action_from_avro, decision_from_avro, fact_to_json, notice_from_avro
 from streams.runtime.dead_letters import (
     OFFSET_HEADER,
     PARTITION_HEADER,
@@ -33,7 +33,7 @@ from streams.runtime.dead_letters import (
     TOPIC_HEADER,
 )
 from streams.runtime.processor import InputRecord
-from streams.topics import BILLING_DECISIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES
+from streams.topics import BILLING_DECISIONS, DEAD_LETTER_ACTIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES
 
 Row = dict[str, Any]
 
@@ -54,11 +54,12 @@ class Rows(NamedTuple):
     decisions: list[PublishedDecision]
     notices: list[Row]
     dead_letters: list[Row]
+    actions: list[Row]
 
 
 def rows_of(records: Iterable[InputRecord]) -> Rows:
     """The rows of a batch. Raises Unreadable where a record that only a worker writes is none of a worker's."""
-    rows = Rows([], [], [], [])
+    rows = Rows([], [], [], [], [])
     for record in records:
         if record.topic == BILLING_DECISIONS:
             rows.decisions.append(PublishedDecision(decision_from_avro(record.value), record))
@@ -66,6 +67,8 @@ def rows_of(records: Iterable[InputRecord]) -> Rows:
             rows.notices.append(_notice(record))
         elif record.topic == DEAD_LETTERS:
             rows.dead_letters.append(_dead_letter(record))
+        elif record.topic == DEAD_LETTER_ACTIONS:
+            rows.actions.append(_action(record))
         elif not isinstance(fact := accept(record), Refused):  # what is refused has a dead letter, or will have one
             rows.facts.append(_fact(fact, record))
     return rows
@@ -253,6 +256,24 @@ def _dead_letter(record: InputRecord) -> Row:
         "source_offset": _as_number(headers.get(OFFSET_HEADER)),
         "event_id": headers.get("ce_id"),
         "headers": [[clean(name), _as_text(value)] for name, value in record.headers],
+    }
+
+
+def _action(record: InputRecord) -> Row:
+    action = action_from_avro(record.value)
+    return {
+        **_position(record),
+        "event_id": clean(action.event_id),
+        "source_topic": clean(action.topic),
+        "source_partition": action.partition,
+        "source_offset": action.offset,
+        "action": clean(action.action),
+        "acted_by": clean(action.acted_by),
+        "acted_at": _instant(action.acted_at // 1000),
+        "because": clean(action.because),
+        "corrected": action.corrected,
+        "sent_partition": action.sent_partition,
+        "sent_offset": action.sent_offset,
     }
 
 

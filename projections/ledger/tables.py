@@ -220,6 +220,24 @@ dead_letters = Table(
     Index("dead_letters_by_key", "record_key"),
 )
 
+dead_letter_actions = Table(
+    "dead_letter_actions",
+    metadata,
+    *_position(),
+    Column("event_id", Text, nullable=False),
+    Column("source_topic", Text, nullable=False),  # with the next two: the refused record, as in dead_letters
+    Column("source_partition", BigInteger, nullable=False),
+    Column("source_offset", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("acted_by", Text, nullable=False),
+    Column("acted_at", Instant),
+    Column("because", Text, nullable=False),
+    Column("corrected", Boolean, nullable=False),
+    Column("sent_partition", BigInteger),
+    Column("sent_offset", BigInteger),
+    Index("dead_letter_actions_by_source", "source_topic", "source_partition", "source_offset"),
+)
+
 patient_timeline = Table(
     "patient_timeline",
     views,

@@ -25,6 +25,7 @@ from projections.ledger.rows import (
 from projections.ledger.tables import (
     adjustments,
     claim_lines,
+    dead_letter_actions,
     dead_letters,
     decision_versions,
     eligibility_notices,
@@ -111,6 +112,7 @@ def write_batch(
             connection.execute(_ADD_TO_MONTH, months)
         _insert(connection, eligibility_notices, rows.notices)
         _insert(connection, dead_letters, rows.dead_letters)
+        _insert(connection, dead_letter_actions, rows.actions)
 
 
 def _move(connection: Connection, before: Mapping[TopicPartition, int], after: Mapping[TopicPartition, int]) -> None:

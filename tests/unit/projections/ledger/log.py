@@ -9,13 +9,13 @@ from projections.ledger.log import LEDGER_TOPICS, Batch
 from projections.ledger.writer import TopicPartition
 from streams.adjudication.decisions import Decision
 from streams.agents.intake import Refused
-from streams.events import decision_to_avro, fact_to_avro, notice_to_avro
+from streams.events import DeadLetterAction, action_to_avro, decision_to_avro, fact_to_avro, notice_to_avro
 from streams.generator import history
 from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 from streams.runtime.dead_letters import Reason, dead_letter
 from streams.runtime.processor import InputRecord
-from streams.topics import BILLING_DECISIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, partition_for
+from streams.topics import BILLING_DECISIONS, DEAD_LETTER_ACTIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, partition_for
 
 PARTITIONS = 3
 FIRST_MS = 1_735_689_600_000  # 2025-01-01
@@ -64,6 +64,21 @@ class MemoryLog:
             for notice in folded.step.notices:
                 publish(ELIGIBILITY_NOTICES, notice.patient_id.encode(), notice_to_avro(notice))
         refuse(publish("claim-received", b"pt\0\xff", b"rubbish"), Refused(Reason.UNREADABLE, "no magic byte"))
+        place = (letter_of := partitions["claim-received", partition_for(b"pt\0\xff", PARTITIONS)][-1]).offset
+        action = DeadLetterAction(
+            "act-1",
+            "claim-received",
+            letter_of.partition,
+            place,
+            "DISCARDED",
+            "ops",
+            FIRST_MS * 1000,
+            "rubbish",
+            False,
+            None,
+            None,
+        )
+        publish(DEAD_LETTER_ACTIONS, b"key", action_to_avro(action))
         return cls(dict(partitions), published)
 
     def reader(self, seed: int = 0, batch_records: int = 100) -> "MemoryLog":
