@@ -143,6 +143,7 @@ def write_config(home: Path, ports: dict[str, int]) -> Path:
         assert target in text
         text = text.replace(target, f"127.0.0.1:{port}")
     config = yaml.safe_load(text)
+    config["scrape_configs"] = [job for job in config["scrape_configs"] if "projector" not in job["job_name"]]
     config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
     (home / "prometheus.yml").write_text(yaml.safe_dump(config))
     return home / "prometheus.yml"
