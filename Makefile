@@ -44,8 +44,11 @@ prove: install  ## every fault at its full dose, at most an hour: a million even
 mutants: install  ## break the rules on purpose, one place at a time, and see that a test fails (long; docs/mutation.md)
 	$(BIN)/python -m tests.mutation $(ARGS)
 
-bench-worker: install  ## throughput of the worker beside stock Faust's, on 200,000 generated facts (docs/performance.md)
-	$(BIN)/python -m benchmarks.throughput $(ARGS)
+bench: install  ## our worker beside its peers, at most 40 minutes (ARGS="--short": five); benchmarks/README.md
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-guard: install  ## work per fact against the recorded figures: no clock, the same on every machine
+	$(BIN)/python -m benchmarks.guard $(ARGS)
 
 asyncapi: install  ## write docs/asyncapi.json and docs/asyncapi.md anew, after a change of a topic or a schema
 	$(BIN)/pathway-billing asyncapi > docs/asyncapi.json
