@@ -1,10 +1,11 @@
 """A guard against slower code that needs no clock: what one generated history costs in figures that do not depend on the machine.
 
-    python -m benchmarks.guard             compare with benchmarks/guard.json; exit code 1 where a figure has grown
-    python -m benchmarks.guard --record    write the figures of today, after a change that was meant
+    make bench-guard                  compare with benchmarks/guard.json; exit code 1 where a figure has grown
+    make bench-guard ARGS=--record    write the figures of today, after a change that was meant
 
 The history goes through the codec, the fold and the patient state, as in a worker. Instructions and memory blocks differ
-between versions of Python: they are compared with a record of the same version, all others with any.
+between versions of Python: they are compared with a record of the same version, all others with any. The
+source is counted as it is interpreted: what runs compiled has no bytecode.
 """
 
 import argparse
