@@ -5,18 +5,22 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types imports prove mutants bench bench-guard asyncapi monitoring lock clean
+.PHONY: help install demo test test-fast test-compiled lint types imports prove mutants bench bench-guard asyncapi monitoring lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-install: $(VENV)/installed  ## the virtual environment with everything in it, versions locked
+install: $(VENV)/installed $(VENV)/compiled  ## the virtual environment with everything in it, versions locked; the rules compiled
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/compiled: $(VENV)/installed $(wildcard streams/adjudication/*.py schemas/*.avsc) schemas/codec.py streams/compiling.py
+	@$(BIN)/python -m streams.compiling || echo "not compiled (a C compiler is needed): the rules and the codec run interpreted, at half the speed"
 	@touch $@
 
 demo: install  ## a year of 200 patients through a real Kafka, decided live, then checked (ARGS="--keep" leaves it running)
@@ -27,6 +31,9 @@ test: install lint types imports  ## everything: lint, types, import rule, unit,
 
 test-fast: install lint types imports  ## the same without what needs a broker
 	$(BIN)/python -m pytest -m "not broker" $(ARGS)
+
+test-compiled: install  ## the tests of the rules, the state and the codec against the compiled build
+	PATHWAY_BILLING_COMPILED=1 $(BIN)/python -m pytest tests/acceptance tests/properties tests/unit/adjudication tests/unit/agents tests/unit/schemas tests/unit/test_events.py $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .
@@ -63,4 +70,4 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --group dev pyproject.toml --output-file requirements.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage mutants build *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage mutants build streams/__compiled__ *.egg-info

@@ -12,6 +12,7 @@ field would cost as much as reading it. The tests hold them against fastavro and
 Supported is what the contract uses: null, boolean, int, long, string, array, record, and unions of null with one other type.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,17 +35,34 @@ def compile_reader(writer: Schema, reader: Schema, makers: Makers) -> Callable[[
     is not UTF-8.
     """
     source = _ReaderSource(makers)
-    result = source.read(writer, reader)
-    read: Callable[[bytes, int], tuple[Any, ...]] = source.function("read", "data, at", f"finish(data, at, {result})")
-    return read
+    function: Callable[[bytes, int], tuple[Any, ...]] = source.function(source.text_of(writer, reader))
+    return function
 
 
 def compile_writer(schema: Schema) -> Callable[[bytes, tuple[Any, ...]], bytes]:
     """A function (head, record) -> the head followed by the record's body. Raises ValueError for what Avro cannot hold."""
     source = _WriterSource()
-    source.write(schema, "record")
-    write: Callable[[bytes, tuple[Any, ...]], bytes] = source.function("write", "head, record", "b''.join(out)")
-    return write
+    function: Callable[[bytes, tuple[Any, ...]], bytes] = source.function(source.text_of(schema))
+    return function
+
+
+COMPILED: dict[str, Callable[..., Any]] = {}
+"""Functions that were compiled beforehand, by the digest of their text; every other one is made when it is asked for."""
+
+
+def digest(text: str) -> str:
+    """Names a function's text."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def reader_text(writer: Schema, reader: Schema, makers: Makers) -> str:
+    """The text of what `compile_reader` makes."""
+    return _ReaderSource(makers).text_of(writer, reader)
+
+
+def writer_text(schema: Schema) -> str:
+    """The text of what `compile_writer` makes."""
+    return _WriterSource().text_of(schema)
 
 
 class _Source:
@@ -71,10 +89,15 @@ class _Source:
         self._variables += 1
         return f"v{self._variables}"
 
-    def function(self, name: str, parameters: str, result: str) -> Any:
-        self.add(f"return {result}")
-        exec("\n".join((f"def {name}({parameters}):", *self._lines)), self.names)  # noqa: S102 - our text, from our schemas
-        return self.names[name]
+    def text(self, head: str, result: str) -> str:
+        return "\n".join((head, *self._lines, f"    return {result}"))
+
+    def function(self, text: str) -> Any:
+        compiled = COMPILED.get(digest(text))
+        if compiled is not None:
+            return compiled
+        exec(text, self.names)  # noqa: S102 - our text, from our schemas
+        return self.names[text[len("def ") : text.index("(")]]
 
 
 class _ReaderSource(_Source):
@@ -84,14 +107,18 @@ class _ReaderSource(_Source):
     def __init__(self, makers: Makers) -> None:
         super().__init__(
             new=tuple.__new__,
-            small=_SMALL,
-            long=_long,
-            text_end=_text_end,
-            count=_count,
-            finish=_finish,
+            small=small,
+            long=long,
+            text_end=text_end,
+            count=count,
+            finish=finish,
             Malformed=Malformed,
         )
         self.makers = makers
+
+    def text_of(self, writer: Schema, reader: Schema) -> str:
+        result = self.read(writer, reader)
+        return self.text("def read(data: bytes, at: int) -> tuple:", f"finish(data, at, {result})")
 
     def read(self, writer: Schema, reader: Schema) -> str:
         """Adds the statements that read a value. The answer is the expression that then stands for it."""
@@ -166,8 +193,12 @@ class _WriterSource(_Source):
     """Statements that add the pieces of a value to the list `out`."""
 
     def __init__(self) -> None:
-        super().__init__(written=_written)
+        super().__init__(written=written)
         self.add("out = [head]")
+
+    def text_of(self, schema: Schema) -> str:
+        self.write(schema, "record")
+        return self.text("def write(head: bytes, record: tuple) -> bytes:", "b''.join(out)")
 
     def write(self, schema: Schema, value: str) -> None:
         """Adds the statements that write the value of an expression."""
@@ -199,9 +230,9 @@ class _WriterSource(_Source):
     def _optional(self, union: Schema, value: str) -> None:
         null, other = _branches(union)
         with self.under(f"if {value} is None:"):
-            self.add(f"out.append({_written(null)!r})")
+            self.add(f"out.append({written(null)!r})")
         with self.under("else:"):
-            self.add(f"out.append({_written(1 - null)!r})")
+            self.add(f"out.append({written(1 - null)!r})")
             self.write(other, value)
 
 
@@ -231,7 +262,7 @@ def _default(field: Schema) -> str:
     return repr(tuple(default) if isinstance(default, list) else default)
 
 
-def _finish(data: bytes, at: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
+def finish(data: bytes, at: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
     if at != len(data):
         raise Malformed(
             "the record ends before its last field" if at > len(data) else "bytes are left over after the last field"
@@ -239,15 +270,15 @@ def _finish(data: bytes, at: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
     return record
 
 
-_SMALL = tuple((byte >> 1) ^ -(byte & 1) for byte in range(128))  # what a number of one byte means
+small = tuple((byte >> 1) ^ -(byte & 1) for byte in range(128))  # what a number of one byte means
 _SHIFTS = tuple(range(7, 70, 7))
 
 
-def _long(data: bytes, at: int) -> tuple[int, int]:
+def long(data: bytes, at: int) -> tuple[int, int]:
     """The variable-length zig-zag number at a position, and the position behind it."""
     number = data[at]
     if number < 128:
-        return _SMALL[number], at + 1
+        return small[number], at + 1
     number &= 0x7F
     for shift in _SHIFTS:
         at += 1
@@ -260,25 +291,25 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     raise Malformed("the record holds a number of more than 64 bits")
 
 
-def _text_end(data: bytes, at: int) -> tuple[int, int]:
+def text_end(data: bytes, at: int) -> tuple[int, int]:
     """Where the text ends whose length is at a position, and where it begins."""
-    length, at = _long(data, at)
+    length, at = long(data, at)
     if length < 0:
         raise Malformed("the record holds a negative length")
     return at + length, at
 
 
-def _count(data: bytes, at: int) -> tuple[int, int]:
+def count(data: bytes, at: int) -> tuple[int, int]:
     """The count of an array's block, and the position behind it. After a negative count comes the block's size in bytes,
     for readers that want to skip it."""
-    count, at = _long(data, at)
+    count, at = long(data, at)
     if count < 0:
-        _, at = _long(data, at)
+        _, at = long(data, at)
     return abs(count), at
 
 
 @lru_cache(maxsize=65_536)
-def _written(number: int) -> bytes:
+def written(number: int) -> bytes:
     """A number in Avro's variable-length zig-zag form. Cached: lengths, counts, days and amounts come again and again."""
     if not -(1 << 63) <= number < 1 << 63:
         raise ValueError("a number of more than 64 bits cannot be written")

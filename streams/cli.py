@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from streams import compiled
+
 COMMANDS = {
     "demo": "Broker, worker, events and live decisions, checked at the end",
     "adjudicate": "Decide a file of facts, without Kafka",
@@ -73,7 +75,9 @@ def _module(name: str) -> str:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("pathway-billing"), prog_name="pathway-billing", message="%(prog)s %(version)s")
+@click.version_option(
+    version("pathway-billing"), prog_name="pathway-billing", message=f"%(prog)s %(version)s ({compiled.mode()})"
+)
 def cli() -> None:
     """Decides S0353/S0354 claim lines from events, exactly once, on Apache Kafka and Faust.
 

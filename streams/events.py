@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
-from schemas import catalog, json_form, wire
+from schemas import catalog, codec, json_form, wire
 from schemas.wire import SchemasUnavailable as SchemasUnavailable
 from schemas.wire import Unreadable as Unreadable
+from streams import compiled
 from streams.adjudication import intake
 from streams.adjudication.decisions import Adjustment, AgreementRef, Decision, EligibilityNotice, Evidence, PolicyRef
 from streams.adjudication.facts import (
@@ -68,7 +69,7 @@ _FACTS: dict[str, type[tuple[Any, ...]]] = {
 FACT_TYPES = tuple(_FACTS)  # a fact's type is also the name of its topic
 
 _TYPE_OF = {fact: name for name, fact in _FACTS.items()}
-_MAKERS: dict[str, type[tuple[Any, ...]]] = {
+MAKERS: dict[str, type[tuple[Any, ...]]] = {
     "PathwaySelected": PathwaySelection,
     "TreatmentStarted": TreatmentStart,
     "ClaimReceived": Claim,
@@ -90,7 +91,8 @@ _MAKERS: dict[str, type[tuple[Any, ...]]] = {
     "DeadLetterAction": DeadLetterAction,
 }
 
-_reader = wire.WireReader(_MAKERS)
+codec.COMPILED.update(compiled.codecs())
+_reader = wire.WireReader(MAKERS)
 _decode = _reader.decode
 unknown_schemas = _reader.unknown
 learn_schemas = _reader.learn
@@ -323,7 +325,7 @@ def _with_trace(headers: Headers, traceparent: bytes | None) -> Headers:
 def _from_json(name: str, event: Any) -> tuple[Any, ...]:
     parse = _parsers.get(name)
     if parse is None:
-        parse = _parsers[name] = json_form.parser(name, _MAKERS)
+        parse = _parsers[name] = json_form.parser(name, MAKERS)
     try:
         return parse(event)
     except json_form.FieldError as error:

@@ -1,9 +1,13 @@
 """What tests of several packages share: the embedded Apache Kafka."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+
+# The source is what the tests are about, unless `make test-compiled` says otherwise. Workers that tests start inherit it.
+os.environ.setdefault("PATHWAY_BILLING_COMPILED", "0")
 
 from deploy.broker import EmbeddedBroker
 from tests.postgres import Postgres, running_postgres

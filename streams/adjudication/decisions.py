@@ -50,6 +50,36 @@ class AgreementRef(NamedTuple):
     version: int
 
 
+Because = tuple[str | int | None, ...]
+"""The bare values that a decision's sentence is made of (edits.explain)."""
+
+
+class Ruling(NamedTuple):
+    """How a line is decided, without its history: two equal rulings say the same, word for word.
+
+    The words themselves (explanation and evidence) are a function of the line, the reason and `because` (edits.explain).
+    """
+
+    outcome: str
+    reason: str
+    order_id: str | None
+    allowed_cents: Cents
+    paid_cents: Cents
+    adjustments: tuple[Adjustment, ...]
+    next_payable_date: Day | None
+    because: Because
+    policy: PolicyRef
+    agreements: tuple[AgreementRef, ...]
+
+
+class Position(NamedTuple):
+    """The newest published version of a line's decision."""
+
+    version: int
+    decision_id: str
+    ruling: Ruling
+
+
 class Decision(NamedTuple):
     """One version of one claim line's decision; the highest version of a line is its current decision.
 

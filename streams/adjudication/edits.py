@@ -10,11 +10,11 @@ and the words are made only when a decision is published.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from .agreements import span_on
 from .days import Day, iso
-from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Evidence
+from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Because, Evidence
 from .facts import (
     REPLACEMENT,
     S0353,
@@ -24,14 +24,11 @@ from .facts import (
     Cents,
     Claim,
     ClaimLine,
-    MemberEligibility,
     PathwaySelection,
     ProviderAgreement,
-    TreatmentStart,
 )
 from .policy import ORDER_SCOPE, PolicyProfile
-
-Because = tuple[str | int | None, ...]
+from .settling import Settling
 
 
 class Codes(NamedTuple):
@@ -54,41 +51,11 @@ class Finding(NamedTuple):
     edit: int = 0
 
 
-class CountedLine(NamedTuple):
-    """A paid line: it uses up the gap, the month and the once. Sorts by service date."""
-
-    service_date: Day
-    claim_id: str
-    line_number: int
-    order_id: str
-    billing_npi: str
-
-    @property
-    def ref(self) -> str:
-        return f"{self.claim_id}/{self.line_number}"
-
-
 class OrderInEffect(NamedTuple):
     """An order in effect on a service date, with its treatment start as far as one is on record."""
 
     order: PathwaySelection
     onset: Day | None
-
-
-class Settling(Protocol):
-    """What an edit may ask about the patient and the lines that settled before."""
-
-    orders: dict[str, PathwaySelection]  # standing versions by order id
-    starts: dict[str, TreatmentStart]
-    eligibility: MemberEligibility | None
-    expired: set[str]  # claims whose pend ran out
-    signatures: dict[tuple[object, ...], str]  # of the lines that edits 1 to 10 did not deny -> claim/line
-
-    def agreement(self, npi: str) -> ProviderAgreement | None: ...
-    def counted_within(self, code: str, day: Day, gap_days: int) -> list[CountedLine]: ...
-    def counted_s0353(self, order_id: str | None) -> CountedLine | None: ...
-    def counted_in_month(self, code: str, day: Day) -> CountedLine | None: ...
-    def months_used(self, order_id: str, with_s0353: bool) -> int: ...
 
 
 class BilledLine:
@@ -167,7 +134,7 @@ def units(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("INVALID_UNITS")
-def _(it: Subject, _: Because) -> Words:
+def _invalid_units(it: Subject, _: Because) -> Words:
     return f"{it} bills {it.line.units} units; at least 1 is required.", ()
 
 
@@ -178,7 +145,7 @@ def charge(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("INVALID_CHARGE")
-def _(it: Subject, _: Because) -> Words:
+def _invalid_charge(it: Subject, _: Because) -> Words:
     return f"{it} bills a charge of {usd(it.line.charge_cents)}; it must be more than zero.", ()
 
 
@@ -189,7 +156,7 @@ def one_service_date(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("INVALID_SERVICE_DATE")
-def _(it: Subject, _: Because) -> Words:
+def _invalid_service_date(it: Subject, _: Because) -> Words:
     return (
         f"{it} ends on {iso(it.line.service_date_to)}; the first and the last service date of an S-code line must be the same day.",
         (),
@@ -203,7 +170,7 @@ def served_before_receipt(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("DOS_AFTER_RECEIPT")
-def _(it: Subject, _: Because) -> Words:
+def _dos_after_receipt(it: Subject, _: Because) -> Words:
     return f"{it} lies after {iso(it.claim.received_date)}, the day on which the claim was received.", ()
 
 
@@ -215,7 +182,7 @@ def good_reference(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("INVALID_ORIGINAL_REFERENCE")
-def _(it: Subject, because: Because) -> Words:
+def _invalid_original_reference(it: Subject, because: Because) -> Words:
     (wrong,) = because
     original = it.claim.original_claim_id
     evidence = (Evidence("claim", original, "the claim that the replacement names"),) if original else ()
@@ -247,7 +214,7 @@ def duplicate(billed: BilledLine, settling: Settling) -> Finding | None:
 
 
 @_explains("DUPLICATE")
-def _(it: Subject, because: Because) -> Words:
+def _duplicate(it: Subject, because: Because) -> Words:
     earlier = str(because[0])
     evidence = Evidence(
         "claim-line", earlier, "same billing provider, code, modifiers, service date, units and charge; settled before"
@@ -280,7 +247,7 @@ def member_eligible(billed: BilledLine, settling: Settling) -> Finding | None:
 
 
 @_explains("NOT_ELIGIBLE")
-def _(it: Subject, because: Because) -> Words:
+def _not_eligible(it: Subject, because: Because) -> Words:
     carc, first, last = because
     plan = it.claim.plan_id
     if carc == "31":
@@ -313,7 +280,7 @@ def filed_in_time(billed: BilledLine, settling: Settling) -> Finding | None:
 
 
 @_explains("UNTIMELY")
-def _(it: Subject, because: Because) -> Words:
+def _untimely(it: Subject, because: Because) -> Words:
     (limit,) = because
     assert isinstance(limit, int), "a filing limit is a number of days"
     received, served = it.claim.received_date, it.line.service_date
@@ -330,7 +297,7 @@ def billing_provider_in_network(billed: BilledLine, _: Settling) -> Finding | No
 
 
 @_explains("NOT_IN_NETWORK")
-def _(it: Subject, _: Because) -> Words:
+def _not_in_network(it: Subject, _: Because) -> Words:
     plan = it.claim.plan_id
     evidence = Evidence("agreement", it.claim.billing_npi, f"no span of plan {plan} covers {iso(it.line.service_date)}")
     return f"{it} was billed by a provider that was not in network for plan {plan} on that day.", (evidence,)
@@ -347,7 +314,7 @@ def cited_order_on_record(billed: BilledLine, settling: Settling) -> Finding | N
 
 
 @_explains("AUTH_MISMATCH")
-def _(it: Subject, _: Because) -> Words:
+def _auth_mismatch(it: Subject, _: Because) -> Words:
     cited = str(it.claim.order_id)
     return f"{it} cites order {cited}, and the patient has no such order.", (Evidence("order", cited, "not on record"),)
 
@@ -402,7 +369,7 @@ def _no_order(billed: BilledLine, settling: Settling, day: Day) -> Finding:
 
 
 @_explains("NO_PATHWAY_AT_DOS")
-def _(it: Subject, because: Because) -> Words:
+def _no_pathway_at_dos(it: Subject, because: Because) -> Words:
     how, order_id, day = because
     if order_id is None:
         return f"{it} has no pathway order: none is on record for the patient.", ()
@@ -447,19 +414,19 @@ def _awaited(because: Because) -> tuple[str, tuple[Evidence, ...]]:
 
 
 @_explains("AWAIT_TREATMENT_START")
-def _(it: Subject, because: Because) -> Words:
+def _await_treatment_start(it: Subject, because: Because) -> Words:
     named, evidence = _awaited(because)
     return f"{it} waits for the treatment start of {named}.", evidence
 
 
 @_explains("NO_TREATMENT_START")
-def _(it: Subject, because: Because) -> Words:
+def _no_treatment_start(it: Subject, because: Because) -> Words:
     named, evidence = _awaited(because)
     return f"{it} waited in vain for the treatment start of {named}: the time to wait has run out.", evidence
 
 
 @_explains("BEFORE_ONSET")
-def _(it: Subject, because: Because) -> Words:
+def _before_onset(it: Subject, because: Because) -> Words:
     order_id, onset = because
     assert isinstance(onset, int), "an onset is a day"
     return (
@@ -489,7 +456,7 @@ def inside_span(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("AFTER_SPAN")
-def _(it: Subject, because: Because) -> Words:
+def _after_span(it: Subject, because: Because) -> Words:
     order_id, ended = because
     assert isinstance(ended, int), "a span that was left has an end"
     evidence = Evidence("order", str(order_id), f"span ended on {iso(ended)}")
@@ -505,7 +472,7 @@ def on_pathway(billed: BilledLine, _: Settling) -> Finding | None:
 
 
 @_explains("OFF_PATHWAY")
-def _(it: Subject, because: Because) -> Words:
+def _off_pathway(it: Subject, because: Because) -> Words:
     order_id, onset = because
     since = "" if onset is None else f", treatment since {iso(int(onset))}"
     return (
@@ -531,7 +498,7 @@ def ordering_provider_in_network(billed: BilledLine, settling: Settling) -> Find
 
 
 @_explains("ORDERING_NOT_IN_NETWORK")
-def _(it: Subject, because: Because) -> Words:
+def _ordering_not_in_network(it: Subject, because: Because) -> Words:
     order_id, npi = because
     plan = it.claim.plan_id
     return (
@@ -560,7 +527,7 @@ def s0353_once(billed: BilledLine, settling: Settling) -> Finding | None:
 
 
 @_explains("S0353_ONCE")
-def _(it: Subject, because: Because) -> Words:
+def _s0353_once(it: Subject, because: Because) -> Words:
     ref, day, npi = because
     by = "" if npi == it.claim.billing_npi else " to another provider"
     return (
@@ -617,12 +584,12 @@ def _distance(days: int) -> str:
 
 
 @_explains("WITHIN_30_OF_S0353")
-def _(it: Subject, because: Because) -> Words:
+def _within_30_of_s0353(it: Subject, because: Because) -> Words:
     return _gap_words(it, because, S0353)
 
 
 @_explains("WITHIN_30_OF_S0354")
-def _(it: Subject, because: Because) -> Words:
+def _within_30_of_s0354(it: Subject, because: Because) -> Words:
     return _gap_words(it, because, "S0354")
 
 
@@ -640,7 +607,7 @@ def one_a_calendar_month(billed: BilledLine, settling: Settling) -> Finding | No
 
 
 @_explains("CALENDAR_MONTH")
-def _(it: Subject, because: Because) -> Words:
+def _calendar_month(it: Subject, because: Because) -> Words:
     ref, day = because
     return (
         f"{it} falls in a calendar month for which S0354 was paid already, on {iso(int(day or 0))}.",
@@ -663,7 +630,7 @@ def max_months(billed: BilledLine, settling: Settling) -> Finding | None:
 
 
 @_explains("MAX_MONTHS")
-def _(it: Subject, because: Because) -> Words:
+def _max_months(it: Subject, because: Because) -> Words:
     order_id, months = because
     said = f"maximum of {months} months"
     return f"{it} exceeds the {said} of order {order_id}: all of them are used up.", (
@@ -684,7 +651,7 @@ def payable(billed: BilledLine) -> Finding:
 
 
 @_explains("PAID")
-def _(it: Subject, because: Because) -> Words:
+def _paid(it: Subject, because: Because) -> Words:
     order_id, onset, fee, paid, owed = because
     since = iso(int(onset or 0))
     owes = f", the member owes {usd(int(owed))}" if owed else ""
@@ -708,7 +675,7 @@ def voided(how: str, by_claim_id: str) -> Finding:
 
 
 @_explains("VOIDED")
-def _(it: Subject, because: Because) -> Words:
+def _voided(it: Subject, because: Because) -> Words:
     how, by = because
     said = f"{how} claim {by}"
     return f"{it} is void: claim {it.claim.claim_id} was {said}.", (

@@ -11,7 +11,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .agreements import Agreements
-from .decisions import BUNDLED, CONFLICT, DENIED, PAID, WRONG_PAYER, Adjustment, Decision, EligibilityNotice, Refusal
+from .decisions import (
+    BUNDLED,
+    CONFLICT,
+    DENIED,
+    PAID,
+    WRONG_PAYER,
+    Adjustment,
+    Decision,
+    EligibilityNotice,
+    Position,
+    Refusal,
+    Ruling,
+)
 from .edits import explain
 from .facts import (
     VOID,
@@ -27,7 +39,7 @@ from .facts import (
 )
 from .notices import notice_of
 from .policy import Policy
-from .record import LineKey, PatientRecord, Position, Ruling
+from .record import LineKey, PatientRecord
 from .settlement import Rulings, settle_last, settle_patient
 
 
@@ -204,7 +216,7 @@ def _next_version(
     )
     check_money(decision)
     assert claim.frequency_code != VOID, "a void's own lines get no decision"
-    return Decision(decision_id(decision), *decision[1:])
+    return Decision._make((decision_id(decision), *decision[1:]))
 
 
 def _member_owes(adjustment: Adjustment) -> bool:

@@ -1,42 +1,14 @@
 """What is known of one patient: all facts, and the current decision of each line."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .days import Day
-from .decisions import Adjustment, AgreementRef, PolicyRef
-from .edits import Because
-from .facts import Cents, Claim, MemberEligibility, PathwaySelection, ReadjudicationRequested, TreatmentStart
+from .decisions import Position
+from .facts import Claim, MemberEligibility, PathwaySelection, ReadjudicationRequested, TreatmentStart
 
 if TYPE_CHECKING:
     from .settlement import Settlement
 
 LineKey = tuple[str, int]  # claim_id, line_number
-
-
-class Ruling(NamedTuple):
-    """How a line is decided, without its history: two equal rulings say the same, word for word.
-
-    The words themselves (explanation and evidence) are a function of the line, the reason and `because` (edits.explain).
-    """
-
-    outcome: str
-    reason: str
-    order_id: str | None
-    allowed_cents: Cents
-    paid_cents: Cents
-    adjustments: tuple[Adjustment, ...]
-    next_payable_date: Day | None
-    because: Because
-    policy: PolicyRef
-    agreements: tuple[AgreementRef, ...]
-
-
-class Position(NamedTuple):
-    """The newest published version of a line's decision."""
-
-    version: int
-    decision_id: str
-    ruling: Ruling
 
 
 class PatientRecord:

@@ -1,81 +1,30 @@
 """Settling a patient's lines, one after the other in their settling order (rules.md sections 2 to 4)."""
 
-from bisect import bisect_left, bisect_right, insort
-
 from .agreements import Agreements
-from .days import Day, same_calendar_month
-from .decisions import DENIED, PAID, Adjustment
-from .edits import BilledLine, CountedLine, Finding, decide, signature, voided
-from .facts import ORIGINAL, S0353, S_CODES, Claim, ProviderAgreement
+from .decisions import DENIED, PAID, Adjustment, Ruling
+from .edits import BilledLine, Finding, decide, signature, voided
+from .facts import ORIGINAL, S0353, S_CODES, Claim
 from .live import Place, call_the_roll
 from .policy import Policy
 from .pricing import Price, price
-from .record import LineKey, PatientRecord, Ruling
+from .record import LineKey, PatientRecord
+from .settling import CountedLine, Settling
 
 Rulings = dict[LineKey, Ruling]
 Decided = list[tuple[BilledLine, Finding]]
 
 
-class Settlement:
-    """The state of a settling: what the lines settled so far leave behind for the next one.
+class Settlement(Settling):
+    """Settles one line after the other.
 
     It is kept after the last line, so that a claim that settles after all others can be decided against it alone
-    (`settle_last`). It answers the questions of `edits.Settling`.
+    (`settle_last`).
     """
 
     def __init__(self, record: PatientRecord, agreements: Agreements, policy: Policy) -> None:
-        self.orders = record.orders
-        self.starts = record.starts
-        self.eligibility = record.eligibility
-        self.expired = record.expired
-        self.signatures: dict[tuple[object, ...], str] = {}
+        super().__init__(record, agreements)
         self.last_place: Place | None = None  # of the line that settles last
         self._policy = policy
-        self._reference = agreements
-        self._agreements: dict[str, ProviderAgreement | None] = {}  # used by a line, as they stood then
-        self._counted: dict[str, list[CountedLine]] = {}  # by code, sorted
-        self._months: dict[tuple[str, str], int] = {}  # (code, order id) -> counted lines
-
-    # -- the questions of the edits
-
-    def agreement(self, npi: str) -> ProviderAgreement | None:
-        if npi not in self._agreements:
-            self._agreements[npi] = self._reference.standing(npi)
-        return self._agreements[npi]
-
-    def counted_within(self, code: str, day: Day, gap_days: int) -> list[CountedLine]:
-        """The counted lines of a code that are fewer than `gap_days` away from a day, either way."""
-        counted = self._counted.get(code)
-        if not counted:
-            return []
-        low = bisect_right(counted, day - gap_days, key=_service_date)
-        high = bisect_left(counted, day + gap_days, key=_service_date)
-        return counted[low:high]
-
-    def counted(self) -> list[CountedLine]:
-        """All counted lines, S0353 first."""
-        return [line for code in sorted(self._counted) for line in self._counted[code]]
-
-    def counted_s0353(self, order_id: str | None) -> CountedLine | None:
-        """The counted S0353 of the patient, or of one governing order."""
-        for counted in self._counted.get(S0353, ()):
-            if order_id is None or counted.order_id == order_id:
-                return counted
-        return None
-
-    def counted_in_month(self, code: str, day: Day) -> CountedLine | None:
-        """A counted line of a code in the calendar month of a day."""
-        for counted in self.counted_within(code, day, 31):
-            if same_calendar_month(counted.service_date, day):
-                return counted
-        return None
-
-    def months_used(self, order_id: str, with_s0353: bool) -> int:
-        """How many of an order's months are used up."""
-        used = self._months.get(("S0354", order_id), 0)
-        return used + self._months.get((S0353, order_id), 0) if with_s0353 else used
-
-    # -- one line after the other
 
     def settle(self, billed: BilledLine) -> Finding:
         """Decide the next line and remember what the later ones need to know of it."""
@@ -90,8 +39,7 @@ class Settlement:
             counted = CountedLine(
                 line.service_date, billed.claim.claim_id, line.line_number, finding.order_id, billed.claim.billing_npi
             )
-            insort(self._counted.setdefault(code, []), counted)
-            self._months[code, finding.order_id] = self._months.get((code, finding.order_id), 0) + 1
+            self.count(code, counted)
         return finding
 
     def billed(self, claim: Claim, bad_reference: str | None) -> list[BilledLine]:
@@ -103,15 +51,7 @@ class Settlement:
 
     def passes_under(self, agreements: Agreements, policy: Policy) -> bool:
         """Whether every agreement used so far is still the newest and the policy the same."""
-        return (
-            self._policy is policy
-            and self._reference is agreements
-            and all(agreements.standing(npi) is used for npi, used in self._agreements.items())
-        )
-
-
-def _service_date(counted: CountedLine) -> Day:
-    return counted.service_date
+        return self._policy is policy and self.rests_on(agreements)
 
 
 def settle_patient(record: PatientRecord, agreements: Agreements, policy: Policy) -> Rulings:

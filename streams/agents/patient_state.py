@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from streams.adjudication.decisions import Position
 from streams.adjudication.facts import (
     Claim,
     MemberEligibility,
@@ -26,7 +27,7 @@ from streams.adjudication.facts import (
     ReadjudicationRequested,
     TreatmentStart,
 )
-from streams.adjudication.record import PatientRecord, Position
+from streams.adjudication.record import PatientRecord
 from streams.runtime.failure import WorkerFailure
 
 FORMAT_VERSION = 1

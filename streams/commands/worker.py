@@ -1,12 +1,14 @@
 """`pathway-billing worker`: run a Faust worker until stopped."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from schemas.wire import learn_ids
+from streams import compiled
 from streams.security import security_from_environment
 from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, resolve_bootstrap_servers, worker_options
 from streams.topics import ensure_topics
@@ -124,6 +126,7 @@ def command(
     from streams.runtime.worker import configure_logging, run_worker
 
     configure_logging(log_level)
+    logging.getLogger(__name__).info("rules and codec: %s", compiled.mode())
     topic_ids = {state.topic.name: state.topic_id for state in report.topics}
     lanes = dataclasses.replace(
         lane_settings(settings, servers, topic_ids),

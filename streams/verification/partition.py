@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 
 from schemas import catalog, wire
 from streams.adjudication.agreements import Agreements
-from streams.adjudication.decisions import AgreementRef, Decision, EligibilityNotice
+from streams.adjudication.decisions import AgreementRef, Decision, EligibilityNotice, Position
 from streams.adjudication.facts import PathwaySelection
 from streams.adjudication.notices import notice_of
 from streams.adjudication.policy import Policy
-from streams.adjudication.record import LineKey, PatientRecord, Position
+from streams.adjudication.record import LineKey, PatientRecord
 from streams.agents.patient_state import StoredPatient, UnknownStateFormat, is_patient_key
 from streams.events import Unreadable, decision_to_avro, notice_from_avro
 from streams.runtime.dead_letters import (

@@ -11,6 +11,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -19,6 +20,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import NamedTuple, Protocol
+
+os.environ["PATHWAY_BILLING_COMPILED"] = "0"  # what is broken is the source
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "streams.adjudication"

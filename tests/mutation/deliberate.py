@@ -194,19 +194,19 @@ PATCHES: tuple[Patch, ...] = (
     ),
     Patch(
         "gap: 30 days after are not enough",
-        "settlement",
+        "settling",
         "bisect_right(counted, day - gap_days, key",
         "bisect_left(counted, day - gap_days, key",
     ),
     Patch(
         "gap: 30 days before are not enough",
-        "settlement",
+        "settling",
         "bisect_left(counted, day + gap_days, key",
         "bisect_right(counted, day + gap_days, key",
     ),
     Patch(
         "gap: later lines do not block",
-        "settlement",
+        "settling",
         "return counted[low:high]",
         "return [line for line in counted[low:high] if line.service_date <= day]",
     ),
@@ -219,8 +219,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch("months: one more", "edits", "< order.max_months:", "<= order.max_months:"),
     Patch(
         "months: of the patient, not of the order",
-        "settlement",
-        "self._months[code, finding.order_id] = self._months.get((code, finding.order_id), 0) + 1",
+        "settling",
+        "self._months[code, counted.order_id] = self._months.get((code, counted.order_id), 0) + 1",
         "for order_id in self.orders:\n                self._months[code, order_id] = self._months.get((code, order_id), 0) + 1",
     ),
     # price

@@ -277,7 +277,7 @@ def test_the_schemas_fields_are_those_of_the_core() -> None:
             name = record["name"].rpartition(".")[2]
             if name != "AgreementOffset":  # a pair
                 assert [field["name"] for field in record["fields"]] == list(
-                    getattr(events._MAKERS[name], "_fields", ())
+                    getattr(events.MAKERS[name], "_fields", ())
                 ), name
 
 

@@ -1,0 +1,65 @@
+"""The compiled build: the rules and the codec from the same source, compiled by mypyc (docs/adr/0010).
+
+`python -m streams.compiling` makes a build. It lies in a folder that bears the hash of everything it was made from. A source
+that was changed since has another hash, so its build is not found and the source runs as it is: a stale build is never used.
+`PATHWAY_BILLING_COMPILED=0` runs the source in any case, as the tests, the coverage and the mutation check do by default.
+"""
+
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+STREAMS = Path(__file__).parent
+ROOT = STREAMS.parent
+BUILDS = STREAMS / "__compiled__"
+VARIABLE = "PATHWAY_BILLING_COMPILED"
+
+CODECS = "made_codecs"  # the codec's functions, one for each schema, as a module of `streams`
+
+
+def mode() -> str:
+    """How the rules and the codec run in this process: `compiled` or `interpreted`."""
+    import streams.adjudication.edits
+
+    return "compiled" if str(streams.adjudication.edits.__file__).startswith(str(BUILDS)) else "interpreted"
+
+
+def use() -> None:
+    """From now on import the compiled modules, where there is a build of exactly this source. Called before their first import."""
+    if os.environ.get(VARIABLE) == "0" or not BUILDS.is_dir():
+        return
+    build = build_folder()
+    if not build.is_dir():
+        return
+    import schemas
+    import streams.adjudication
+
+    sys.path.append(str(build))  # the library that the modules of a build share
+    streams.__path__.insert(0, str(build / "streams"))
+    streams.adjudication.__path__.insert(0, str(build / "streams" / "adjudication"))
+    schemas.__path__.insert(0, str(build / "schemas"))
+
+
+def codecs() -> dict[str, Callable[..., Any]]:
+    """The compiled functions of the codec, by the digest of their text; none where the source runs as it is."""
+    if mode() == "interpreted":
+        return {}
+    from importlib import import_module
+
+    functions: dict[str, Callable[..., Any]] = import_module(f"streams.{CODECS}").FUNCTIONS
+    return functions
+
+
+@cache
+def build_folder() -> Path:
+    """The folder of a build of the source as it is, for this Python."""
+    digest = hashlib.blake2b(f"{sys.version} {sysconfig.get_platform()}".encode(), digest_size=10)
+    sources = [*(STREAMS / "adjudication").glob("*.py"), *(ROOT / "schemas").glob("*.avsc")]
+    for path in sorted([*sources, ROOT / "schemas" / "codec.py", STREAMS / "compiling.py"]):
+        digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
+    return BUILDS / digest.hexdigest()
