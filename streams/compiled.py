@@ -1,4 +1,4 @@
-"""The compiled build: the rules and the codec from the same source, compiled by mypyc (docs/adr/0010).
+"""The compiled build: the rules and the codec from the same source, compiled by mypyc (docs/adr/0009).
 
 `python -m streams.compiling` makes a build. It lies in a folder that bears the hash of everything it was made from. A source
 that was changed since has another hash, so its build is not found and the source runs as it is: a stale build is never used.
