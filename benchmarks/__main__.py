@@ -12,6 +12,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,9 @@ def _run(kind: str, system: System, number: int, what: str, make: Callable[[Benc
 
 def main() -> None:
     options = _options()
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that no system and no broker is left behind
     plan = SHORT if options.short else FULL
     given = {"facts": options.facts, "repeats": options.repeat}
     plan = plan._replace(**{name: value for name, value in given.items() if value})
