@@ -75,8 +75,8 @@ class Meter:
         return min(self.samples, key=lambda sample: abs(sample.at - at))
 
 
-def end(process: "subprocess.Popen[bytes]", seconds: float = 30) -> None:
-    """SIGTERM, then SIGKILL after a while."""
+def end(process: "subprocess.Popen[bytes]", seconds: float = 12) -> None:
+    """SIGTERM, then SIGKILL after a while (Quix Streams was seen to need it)."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
