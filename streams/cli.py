@@ -31,6 +31,7 @@ COMMANDS = {
     "decisions": "Read the decisions, or follow them",
     "project": "Write the ledger: decisions and facts as SQL tables",
     "next-billable": "From when an S-code can be billed, and what stands in the way",
+    "console": "Web pages: why a line was paid or denied, and when to bill",
     "sweep": "Expire what has been pended for too long",
     "readjudicate": "Ask for patients to be decided again",
     "dead-letters": "List unusable records, send them again or discard them",

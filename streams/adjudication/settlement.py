@@ -1,10 +1,12 @@
 """Settling a patient's lines, one after the other in their settling order (rules.md sections 2 to 4)."""
 
+from collections.abc import Mapping
+
 from .agreements import Agreements
 from .decisions import DENIED, PAID, Adjustment, Ruling
 from .edits import BilledLine, Finding, decide, signature, voided
 from .facts import ORIGINAL, S0353, S_CODES, Claim
-from .live import Place, call_the_roll
+from .live import Place, Roll, call_the_roll
 from .policy import Policy
 from .pricing import Price, price
 from .record import LineKey, PatientRecord
@@ -70,16 +72,22 @@ def settle_anew(record: PatientRecord, agreements: Agreements, policy: Policy) -
         for billed in settlement.billed(record.claims[claim_id], None):
             rulings[claim_id, billed.line.line_number] = _ruling(billed, finding)
 
+    queue = in_settling_order(settlement, record.claims, roll)
+    rulings.update(_priced([(billed, settlement.settle(billed)) for billed in queue]))
+    settlement.last_place = max(roll.places.values(), default=None)
+    return settlement, rulings
+
+
+def in_settling_order(settlement: Settlement, claims: Mapping[str, Claim], roll: Roll) -> list[BilledLine]:
+    """The lines of the live claims, in the order in which they settle (rules.md section 2)."""
     queue = [
         (billed.line.procedure_code, *place, billed.line.line_number, claim_id, billed)
         for claim_id, place in roll.places.items()
-        for billed in settlement.billed(record.claims[claim_id], roll.bad_references.get(claim_id))
+        for billed in settlement.billed(claims[claim_id], roll.bad_references.get(claim_id))
     ]
     # S0353 lines settle in a first pass, S0354 lines in a second: the order of the codes' letters.
     queue.sort(key=lambda entry: entry[:5])
-    rulings.update(_priced([(entry[5], settlement.settle(entry[5])) for entry in queue]))
-    settlement.last_place = max(roll.places.values(), default=None)
-    return settlement, rulings
+    return [entry[5] for entry in queue]
 
 
 def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, policy: Policy) -> Rulings | None:

@@ -1,0 +1,305 @@
+"""What the pages need from the ledger, each page from one state of it."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from projections.console.timeline import LineMark, Picture, draw
+from projections.console.waterfall import Step, steps
+from projections.ledger.patients import patient_facts
+from projections.ledger.rows import as_day
+from projections.ledger.tables import (
+    adjustments,
+    claim_lines,
+    decision_versions,
+    facts,
+    patient_timeline,
+    pends,
+    positions,
+)
+from streams.adjudication.agreements import Agreements
+from streams.adjudication.decisions import Adjustment, AgreementRef, Decision, Evidence, PolicyRef
+from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
+from streams.adjudication.fold import fold
+from streams.adjudication.policy import Policy
+from streams.adjudication.record import LineKey, PatientRecord
+from streams.adjudication.trace import Trace, trace
+from streams.topics import BILLING_DECISIONS
+from streams.verification.refold import decided_under
+
+PAGE_LINES = 50
+HISTORY_FIELDS = ("decision_id", "version", "supersedes", "paid_before_cents", "change_cents", "caused_by")
+FIELDS = ("all", "claim", "patient", "order", "provider", "reason")
+
+
+class Version(NamedTuple):
+    """One version of the line's decision."""
+
+    decision: Decision
+    changed: tuple[str, ...]  # fields that differ from the version before, in words
+    published_at: Any
+    place: tuple[str, int, int]  # topic, partition, offset
+    causes: tuple[Mapping[str, Any], ...]  # the facts that carry its event id
+
+
+class Proof(NamedTuple):
+    """What a fresh fold of the patient's facts gives, held against what is on record."""
+
+    equal: bool
+    lines: int
+    facts: int
+    difference: str  # the first one; empty when equal
+
+
+class LinePage(NamedTuple):
+    current: Decision
+    asked_version: int
+    steps: tuple[Step, ...]
+    trace: Trace | None
+    picture: Picture
+    versions: tuple[Version, ...]  # newest first
+    proof: Proof
+    facts: list[Fact]
+    plan_id: str
+
+
+def search(connection: Connection, text: str, field: str, outcome: str, page: int) -> list[Any]:
+    """Current lines that match, newest service first; one more than a page, which tells that there is another page."""
+    c = claim_lines.c
+    claim_id, _, number = text.rpartition("/")
+    of_claim = c.claim_id == text
+    if claim_id and number.isascii() and number.isdigit() and len(number) < 10:
+        of_claim = or_(of_claim, and_(c.claim_id == claim_id, c.line_number == int(number)))
+    conditions = {
+        "claim": of_claim,
+        "patient": c.patient_id == text,
+        "order": c.order_id == text,
+        "provider": c.billing_npi == text,
+        "reason": c.reason == text.upper().replace(" ", "_"),
+    }
+    query = select(claim_lines)
+    if text:
+        query = query.where(conditions[field] if field in conditions else or_(*conditions.values()))
+    if outcome:
+        query = query.where(c.outcome == outcome)
+    query = query.order_by(c.service_date.desc(), c.claim_id, c.line_number, c.patient_id)
+    return list(connection.execute(query.limit(PAGE_LINES + 1).offset((page - 1) * PAGE_LINES)))
+
+
+def events_named(connection: Connection, text: str) -> list[Any]:
+    """Events about a claim or an order, also those that were refused or led to no decision."""
+    t = patient_timeline.c
+    return list(connection.execute(select(patient_timeline).where(t.ref == text).order_by(t.published_at).limit(20)))
+
+
+def event_at(connection: Connection, topic: str, partition: int, offset: int) -> Any | None:
+    """The fact at a place of the log."""
+    f = facts.c
+    place = (f.kafka_topic == topic, f.kafka_partition == partition, f.kafka_offset == offset)
+    return connection.execute(select(facts).where(*place)).first()
+
+
+def decision_at(connection: Connection, partition: int, offset: int) -> Decision | None:
+    """The decision at a place of the log."""
+    v = decision_versions.c
+    query = select(decision_versions).where(
+        v.kafka_topic == BILLING_DECISIONS, v.kafka_partition == partition, v.kafka_offset == offset
+    )
+    row = connection.execute(query).first()
+    return None if row is None else _decisions(connection, [row])[0]
+
+
+def overview(connection: Connection, as_of: date | None) -> dict[str, Any]:
+    """The figures of the first page."""
+    c = claim_lines.c
+    money = connection.execute(
+        select(
+            c.outcome,
+            func.count().label("lines"),
+            func.sum(c.charge_cents).label("charge_cents"),
+            func.sum(c.paid_cents).label("paid_cents"),
+        )
+        .group_by(c.outcome)
+        .order_by(func.count().desc())
+    ).all()
+    count = func.count()
+    reasons = connection.execute(
+        select(c.reason, c.outcome, count.label("lines"), func.sum(c.charge_cents).label("charge_cents"))
+        .where(c.outcome.in_(("DENIED", "BUNDLED")))
+        .group_by(c.reason, c.outcome)
+        .order_by(count.desc(), c.reason)
+        .limit(8)
+    ).all()
+    if as_of is None:
+        as_of = connection.scalar(select(func.max(facts.c.received_date)))
+    waiting = connection.execute(select(pends.c.received_date, pends.c.charge_cents)).all()
+    ages = {name: [0, 0] for name in ("0 to 7 days", "8 to 14 days", "15 to 20 days", "more than 20 days")}
+    for row in waiting:
+        age = 0 if as_of is None or row.received_date is None else (as_of - row.received_date).days
+        if age < 0:
+            continue  # not received yet on the asked day
+        name = list(ages)[(age > 7) + (age > 14) + (age > 20)]
+        ages[name][0] += 1
+        ages[name][1] += row.charge_cents
+    return {
+        "money": money,
+        "reasons": reasons,
+        "as_of": as_of,
+        "ages": ages,
+        "newest": newest_decisions(connection, {}, 12),
+    }
+
+
+def log_positions(connection: Connection) -> dict[tuple[str, int], int]:
+    """The offset that the ledger reads next, of each partition."""
+    return {(row.kafka_topic, row.kafka_partition): row.next_offset for row in connection.execute(select(positions))}
+
+
+def newest_decisions(connection: Connection, behind: Mapping[int, int], limit: int) -> list[Any]:
+    """The last decisions, oldest first; with `behind` (partition to offset), only those from these offsets on."""
+    v = decision_versions.c
+    query = select(decision_versions)
+    if behind:
+        query = query.where(
+            or_(
+                *(
+                    and_(v.kafka_partition == partition, v.kafka_offset >= offset)
+                    for partition, offset in behind.items()
+                )
+            )
+        )
+    query = query.order_by(v.published_at.desc(), v.kafka_partition, v.kafka_offset.desc()).limit(limit)
+    return list(connection.execute(query))[::-1]
+
+
+def line_page(connection: Connection, decision_id: str, policy: Policy) -> LinePage | None:
+    """Everything about the line that a decision is about, whichever of its versions was named. None: no such decision."""
+    v = decision_versions.c
+    named = connection.execute(select(decision_versions).where(v.decision_id == decision_id)).first()
+    if named is None:
+        return None
+    rows = connection.execute(
+        select(decision_versions)
+        .where(v.patient_id == named.patient_id, v.claim_id == named.claim_id, v.line_number == named.line_number)
+        .order_by(v.version)
+    ).all()
+    history = _decisions(connection, rows)
+    t = patient_timeline.c
+    events: dict[str, list[Any]] = {}
+    for row in connection.execute(
+        select(t.event_id, t.kind, t.ref, t.kafka_topic, t.kafka_partition, t.kafka_offset).where(
+            t.patient_id == named.patient_id, t.event_id.in_({row.caused_by for row in rows}), t.refused.is_(None)
+        )
+    ):
+        events.setdefault(row.event_id, []).append(row._mapping)
+    versions = []
+    for number, (row, decision) in enumerate(zip(rows, history, strict=True)):
+        place = (row.kafka_topic, row.kafka_partition, row.kafka_offset)
+        changed = _changes(history[number - 1], decision) if number else ()
+        versions.append(Version(decision, changed, row.published_at, place, tuple(events.get(row.caused_by, ()))))
+    current = history[-1]
+    key = (current.claim_id, current.line_number)
+    lines = _decisions(connection, _current_rows(connection, named.patient_id))
+    on_record = patient_facts(connection, named.patient_id)
+    record, agreements, fresh = _refold(named.patient_id, on_record, lines, policy)
+    marks = [
+        LineMark(f"{it.claim_id}/{it.line_number}", it.procedure_code, it.service_date, it.outcome, it.reason,
+                 (it.claim_id, it.line_number) == key)
+        for it in lines
+    ]  # fmt: skip
+    claim = record.claims.get(current.claim_id)
+    return LinePage(
+        current,
+        named.version,
+        steps(current),
+        trace(record, agreements, policy, key),
+        draw(record, marks),
+        tuple(reversed(versions)),
+        _prove(lines, fresh, len(on_record)),
+        on_record,
+        claim.plan_id if claim is not None else "",
+    )
+
+
+def _current_rows(connection: Connection, patient_id: str) -> list[Any]:
+    current = select(claim_lines.c.decision_id).where(claim_lines.c.patient_id == patient_id)
+    return list(connection.execute(select(decision_versions).where(decision_versions.c.decision_id.in_(current))))
+
+
+def _decisions(connection: Connection, rows: Any) -> list[Decision]:
+    """Rows of `decision_versions` as the decisions that they were made from."""
+    found: dict[str, list[Adjustment]] = {row.decision_id: [] for row in rows}
+    for row in connection.execute(
+        select(adjustments).where(adjustments.c.decision_id.in_(found)).order_by(adjustments.c.number)
+    ):
+        rarcs = tuple(row.rarcs.split("/")) if row.rarcs else ()
+        found[row.decision_id].append(Adjustment(row.group_code, row.carc, rarcs, row.cents))
+    return [_decision(row._mapping, tuple(found[row.decision_id])) for row in rows]
+
+
+def _decision(row: Mapping[str, Any], adjusted: tuple[Adjustment, ...]) -> Decision:
+    special: dict[str, Any] = {
+        "service_date": as_day(row["service_date"]),
+        "next_payable_date": None if row["next_payable_date"] is None else as_day(row["next_payable_date"]),
+        "adjustments": adjusted,
+        "evidence": tuple(Evidence(**evidence) for evidence in row["evidence"]),
+        "policy": PolicyRef(row["policy_id"], row["policy_version"]),
+        "agreements": tuple(AgreementRef(**agreement) for agreement in row["agreements"]),
+    }
+    return Decision(**{name: special[name] if name in special else row[name] for name in Decision._fields})
+
+
+def _refold(
+    patient_id: str, on_record: list[Fact], current: list[Decision], policy: Policy
+) -> tuple[PatientRecord, Agreements, dict[LineKey, Decision]]:
+    """The patient folded from nothing, then decided under the agreement versions that the current decisions name."""
+    known = Agreements()
+    gathered = PatientRecord(patient_id)
+    rest: list[PatientFact] = []
+    for fact in on_record:
+        if isinstance(fact, ProviderAgreement):
+            known.admit(fact)
+        else:
+            rest.append(fact)
+    for fact in rest:
+        fold(gathered, fact, known, policy)
+    named = Agreements()
+    for ref in {ref for decision in current for ref in decision.agreements}:
+        agreement = known.version(ref.npi, ref.version)
+        if agreement is not None:
+            named.admit(agreement)
+    expectation = decided_under(gathered, named, policy)
+    return expectation.record, named, expectation.decisions
+
+
+def _prove(current: list[Decision], fresh: Mapping[LineKey, Decision], fact_count: int) -> Proof:
+    on_record = {(decision.claim_id, decision.line_number): decision for decision in current}
+    for key in sorted(on_record.keys() | fresh.keys()):
+        ref = f"{key[0]}/{key[1]}"
+        if key not in on_record:
+            return Proof(False, len(on_record), fact_count, f"{ref} should have a decision, and the ledger has none")
+        if key not in fresh:
+            return Proof(False, len(on_record), fact_count, f"{ref} has a decision that the facts do not lead to")
+        for name, a, b in zip(Decision._fields, on_record[key], fresh[key], strict=True):
+            if name not in HISTORY_FIELDS and a != b:
+                words = f"{ref}: {name} is {_said(a)} on record, and {_said(b)} by a fresh fold"
+                return Proof(False, len(on_record), fact_count, words)
+    return Proof(True, len(on_record), fact_count, "")
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _changes(before: Decision, after: Decision) -> tuple[str, ...]:
+    told = []
+    for name, a, b in zip(Decision._fields, before, after, strict=True):
+        if (
+            a != b
+            and name not in HISTORY_FIELDS
+            and name not in ("patient_id", "evidence", "adjustments", "explanation")
+        ):
+            told.append(name)
+    return tuple(told)

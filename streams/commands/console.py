@@ -1,0 +1,152 @@
+"""`pathway-billing console`: the web pages that say why a line was paid, denied or bundled, and when it can be billed next."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from projections.console.access import Access, AccessError, RevealLog, check_address, read_tokens
+from streams.policy_files import BadPolicy, load_policy
+from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, ledger_options
+
+_TOKENS = ENVIRONMENT_PREFIX + "CONSOLE_TOKENS"
+
+
+@click.command("console")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_HOST",
+    show_envvar=True,
+    help="Address to listen on; another than loopback needs authentication.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8090,
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_PORT",
+    show_envvar=True,
+    help="Port to listen on.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_TOKEN_FILE",
+    show_envvar=True,
+    help=f"People's tokens, one NAME:TOKEN a line. Or in the environment: {_TOKENS}.",
+)
+@click.option(
+    "--trusted-user-header",
+    metavar="NAME",
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_TRUSTED_USER_HEADER",
+    show_envvar=True,
+    help="The header in which a proxy names the user, such as X-Forwarded-User.",
+)
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    metavar="ADDRESS",
+    multiple=True,
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_TRUSTED_PROXY",
+    show_envvar=True,
+    help="The proxy's address; the header counts from nowhere else. May be repeated.",
+)
+@click.option(
+    "--https",
+    is_flag=True,
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_HTTPS",
+    show_envvar=True,
+    help="People come by HTTPS (through a proxy): send the session cookie by HTTPS only.",
+)
+@click.option(
+    "--reveal-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar=ENVIRONMENT_PREFIX + "CONSOLE_REVEAL_LOG",
+    show_envvar=True,
+    help="Who had ids shown, JSONL.  [default: console/reveals.jsonl in the data folder]",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar=ENVIRONMENT_PREFIX + "POLICY",
+    show_envvar=True,
+    help="Policy profiles (TOML) that the workers decide under, instead of P0.",
+)
+@ledger_options
+def command(
+    host: str,
+    port: int,
+    token_file: Path | None,
+    trusted_user_header: str | None,
+    trusted_proxies: tuple[str, ...],
+    https: bool,
+    reveal_log: Path | None,
+    policy_file: Path | None,
+    settings: Settings,
+) -> None:
+    """Serve the console over the ledger, which `pathway-billing project --follow` keeps up to date. Ends with Ctrl-C.
+
+    It listens on this machine alone unless people have to say who they are: by a token of their own, or by the user header of a
+    proxy that is named.
+    """
+    import uvicorn
+
+    from projections.console.app import Console, Ledger, default_reveal_log
+    from projections.console.lag import LagMeter
+
+    try:
+        access = read_access(token_file, trusted_user_header, trusted_proxies, os.environ)
+        check_address(host, access)
+    except AccessError as error:
+        raise UsageError(str(error)) from None
+    try:
+        policy = load_policy(policy_file)
+    except BadPolicy as error:
+        raise UsageError(f"{policy_file}: {error}") from None
+    reveals = RevealLog(reveal_log or default_reveal_log(settings.data_dir))
+    console = Console(Ledger(settings.database_url), policy, access, reveals, LagMeter(settings))
+    # no access log: its lines would hold what people search for
+    config = uvicorn.Config(
+        console.app(https),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"console: http://{shown}:{port}/  (ledger {_ledger_name(settings)}; Ctrl-C ends it)")
+    sys.stdout.flush()
+    uvicorn.Server(config).run()
+
+
+def read_access(
+    token_file: Path | None, user_header: str | None, trusted_proxies: tuple[str, ...], environment: Mapping[str, str]
+) -> Access:
+    """How people prove who they are, from a file, the environment and the flags. Raises AccessError."""
+    tokens = read_tokens(environment.get(_TOKENS, ""))
+    if token_file is not None:
+        tokens += read_tokens(token_file.read_text(encoding="utf-8"))
+        if not tokens:
+            raise AccessError(f"{token_file} has no NAME:TOKEN entry.")
+    if bool(user_header) != bool(trusted_proxies):
+        raise AccessError(
+            "--trusted-user-header and --trusted-proxy belong together: name the header, and who may send it."
+        )
+    return Access(tokens, user_header or None, frozenset(trusted_proxies))
+
+
+def _ledger_name(settings: Settings) -> str:
+    from projections.ledger.database import LedgerError, shown
+
+    try:
+        return shown(settings.database_url)
+    except (LedgerError, ValueError):
+        return "of --database"
