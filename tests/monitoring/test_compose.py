@@ -3,10 +3,14 @@
 No Docker engine takes part: images are not built and not pulled here.
 """
 
+import json
+import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import click
+import jsonschema
 import yaml
 
 from streams.cli import cli
@@ -30,12 +34,34 @@ def commands() -> dict[str, list[str]]:
     return found
 
 
+def test_it_is_what_the_compose_specification_allows() -> None:
+    schema = json.loads((Path(__file__).parent / "compose-spec.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(COMPOSE)] == []
+    broken = {**COMPOSE, "services": {"worker": {"image": "x", "health_check": {}}}}
+    assert list(jsonschema.Draft7Validator(schema).iter_errors(broken)) != [], "it finds a misspelled word"
+
+
+def test_each_variable_is_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    example = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert sorted(used) == sorted(example)
+
+
 def test_the_program_takes_each_command() -> None:
-    assert {"topics", "worker", "projector", "sweep", "verifier"} <= set(commands())
+    assert {"topics", "schemas", "worker", "projector", "console", "sweep", "verifier"} <= set(commands())
     for name, (command, *arguments) in commands().items():
         taken = cli.get_command(click.Context(cli), command)
         assert taken is not None, name
-        taken.make_context(command, list(arguments))  # raises for an option that does not exist
+        context = taken.make_context(command, list(arguments))  # raises for an option that does not exist
+        if isinstance(taken, click.Group):
+            assert taken.get_command(context, arguments[0]) is not None, name
+
+
+def test_what_runs_on_says_whether_it_is_well() -> None:
+    by_file = {"sweep", "verifier"}  # what they write has its time in it, and an alert when it gets old
+    for name, service in SERVICES.items():
+        assert name in by_file or ("healthcheck" in service) == ("restart" in service), name
 
 
 def test_what_a_service_speaks_of_exists() -> None:
