@@ -1,9 +1,12 @@
 """`pathway-billing worker`: run a Faust worker until stopped."""
 
+import asyncio
 import dataclasses
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -14,6 +17,8 @@ from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, resolve_b
 from streams.topics import ensure_topics
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_LAST_PORT = 65535
+_STOP_MARGIN_SECONDS = 5.0
 
 
 @click.command(name="worker")
@@ -32,6 +37,16 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
     show_envvar=True,
     help="A name of this worker's own that outlives it: restarted within the session timeout, it gets its partitions back "
     "at once and the others are not disturbed.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    envvar=ENVIRONMENT_PREFIX + "PROCESSES",
+    show_envvar=True,
+    help="Workers on this machine, as one command: one for each core that Kafka leaves free. Process i, from 0, has the state "
+    "folder process-i in that of --state, --instance-id with -i behind it, --metrics-port + i, and a cache of its own.",
 )
 @click.option(
     "--max-batch",
@@ -88,6 +103,7 @@ def command(
     settings: Settings,
     policy_file: Path | None,
     instance_id: str | None,
+    processes: int,
     max_batch: int,
     cache_claims: int,
     metrics_port: int,
@@ -98,7 +114,8 @@ def command(
     """Run a worker until stopped (Ctrl-C or SIGTERM). Start as many as there are partitions; they share the work.
 
     It prints `ready: ...` when all its partitions are open. Exit code 0: stopped; 1: something was in doubt, and the last log
-    line says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers, or bad usage.
+    line says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers, or bad usage. With
+    --processes, when one ends the others are stopped too, and its exit code is returned: whoever restarts workers restarts all.
     """
     from streams.policy_files import BadPolicy, load_policy
 
@@ -119,6 +136,9 @@ def command(
     if security_from_environment().authenticated:
         _check_group(servers, settings)
 
+    if processes > 1:
+        _supervise(processes, settings, instance_id, metrics_port)
+
     # Faust takes most of a second to import: only for a worker that starts.
     from streams.app import create_billing_app, lane_settings
     from streams.runtime.health import HealthServer
@@ -138,6 +158,25 @@ def command(
     app.lanes.on_first_ready = lambda partitions: click.echo(_ready_line(settings, servers, partitions))
     services = [HealthServer(app.lanes, metrics_host, metrics_port)] if metrics_port else []
     run_worker(app, *services)
+
+
+def _supervise(processes: int, settings: Settings, instance_id: str | None, metrics_port: int) -> NoReturn:
+    """Run this very command line in so many processes, with what must be its own behind it: a flag's last value counts."""
+    from streams.runtime.settings import LaneSettings
+    from streams.supervisor import supervise
+
+    if metrics_port + processes - 1 > _LAST_PORT:
+        raise UsageError(f"--metrics-port {metrics_port} with {processes} processes goes beyond port {_LAST_PORT}.")
+    commands = []
+    for number in range(processes):
+        own = ["--processes", "1", "--state", str(settings.worker_state_dir / f"process-{number}")]
+        if instance_id:
+            own += ["--instance-id", f"{instance_id}-{number}"]
+        if metrics_port:
+            own += ["--metrics-port", str(metrics_port + number)]
+        commands.append([sys.executable, "-m", "streams.cli", *sys.argv[1:], *own])
+    # A worker ends itself when its stop takes too long; the rest is for its last breath.
+    sys.exit(asyncio.run(supervise(commands, LaneSettings.stop_timeout_seconds + _STOP_MARGIN_SECONDS)))
 
 
 def _check_group(servers: str, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """`pathway-billing worker` as an operator runs it, with the real rules."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -141,3 +142,61 @@ def test_a_policy_that_cannot_be_used_is_bad_usage(installation: Installation, t
     code, _, err = installation.run("worker", "--policy", str(policy))
     assert code == 2
     assert "policy.toml" in err
+
+
+def children(process: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_processes_share_the_partitions_and_stop_as_one(installation: Installation) -> None:
+    facts = installation.home / "more-facts.jsonl"
+    assert installation.run("generate", "--patients", "20", "--seed", "8", "--output", str(facts))[0] == 0
+    port = free_port()
+    worker = installation.worker("--processes", "2", "--metrics-port", str(port))
+    assert worker.wait_ready() == "ready: all processes"
+    # The first that came may have opened all partitions before the second joined
+    wait_until(
+        lambda: "lanes_open 2.0" in get(port, "/metrics")[1] + get(port + 1, "/metrics")[1], 20, "two lanes in one"
+    )
+    wait_until(lambda: "lanes_open 1.0" in get(port, "/metrics")[1] + get(port + 1, "/metrics")[1], 20, "the third")
+    before = len(installation.decisions())
+    assert installation.run("publish", str(facts))[0] == 0
+    wait_until(lambda: installation.run("verify")[0] == 0 and len(installation.decisions()) > before, 30, "all decided")
+    for number in (0, 1):
+        assert "records_total" in get(port + number, "/metrics")[1]
+        assert f"[{number}] ready: pathway-billing" in worker.output
+        assert f"[{number}] 2" in worker.log, "a log line with its number"
+        assert (installation.home / "pathway-billing" / "state" / f"process-{number}").is_dir()
+    processes = children(worker.process.pid)
+    assert len(processes) == 2
+    assert worker.terminate() == 0, worker.log
+    assert gone(processes)
+    assert "worker stops" not in worker.log
+
+
+def test_when_one_process_fails_all_are_stopped(installation: Installation) -> None:
+    worker = installation.worker("--processes", "2", "--log-level", "error")
+    worker.wait_ready()
+    processes = children(worker.process.pid)
+    os.kill(processes[1], signal.SIGKILL)
+    assert worker.wait() == 128 + signal.SIGKILL
+    assert "worker stops: process 1 was ended by SIGKILL" in worker.log
+    assert gone(processes)
+
+
+def test_processes_do_not_outlive_their_supervisor(installation: Installation) -> None:
+    worker = installation.worker("--processes", "2", "--log-level", "error")
+    worker.wait_ready()
+    processes = children(worker.process.pid)
+    worker.kill()
+    wait_until(lambda: gone(processes), 30, "the workers to stop")
+
+
+def test_metrics_ports_beyond_the_last_are_refused(installation: Installation) -> None:
+    code, _, err = installation.run("worker", "--processes", "3", "--metrics-port", "65534")
+    assert code == 2
+    assert "goes beyond port 65535" in err
