@@ -66,10 +66,10 @@ class Postgres:
             self._process.wait(30)
             self._process = None
 
-    def new_database(self) -> str:
+    def new_database(self, name: str | None = None) -> str:
         """The URL of an empty database."""
         self._databases += 1
-        name = f"billing_{self._databases}"
+        name = name or f"billing_{self._databases}"
         with psycopg.connect(self._server("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self._server(name)

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
 
 
 class Registry:
-    """A running registry that keeps its schemas in memory."""
+    """A running registry."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
@@ -41,12 +41,13 @@ class Registry:
 
 
 @contextmanager
-def running_registry(folder: Path) -> Iterator[Registry]:
-    """Starts in some five seconds."""
+def running_registry(folder: Path, configuration: Mapping[str, str] | None = None) -> Iterator[Registry]:
+    """Starts in some five seconds. It keeps its schemas in memory, unless the configuration (its environment) says otherwise."""
     app = _unpacked()
     port, management_port = _free_ports()
     environment = {
         **os.environ,
+        **(configuration or {}),
         "QUARKUS_HTTP_HOST": "127.0.0.1",
         "QUARKUS_HTTP_PORT": str(port),
         "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",
