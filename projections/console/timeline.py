@@ -34,7 +34,7 @@ class Picture(NamedTuple):
 
 
 def draw(record: PatientRecord, lines: Iterable[LineMark], gap_days: int = GAP_DAYS) -> Picture:
-    """Orders with their spans, treatment starts, eligibility, the claim lines, and the days that paid lines close to S0354."""
+    """Orders with their spans, treatment starts, the claim lines, and the days after a paid line that are closed to S0354."""
     marks = sorted(lines, key=lambda mark: (mark.service_date, mark.ref))
     orders = sorted(record.orders.values(), key=lambda order: (order.effective_from, order.order_id))
     starts = [start for start in record.starts.values() if start.status == STARTED]

@@ -26,7 +26,7 @@ NOT_ASKED = "not asked"  # the edit is about the other code, or a switch of the 
 class TracedEdit(NamedTuple):
     """One edit and what it made of the line."""
 
-    number: int  # as in rules.md section 3
+    number: str  # of its row in rules.md section 3; two where it answers two rows
     title: str  # the question that it asks
     result: str  # PASSED, DECIDED, NOT_REACHED or NOT_ASKED
     saw: str  # what it looked at, in words; empty where it was not reached
@@ -43,7 +43,7 @@ class Trace(NamedTuple):
 class _Question(NamedTuple):
     """How an edit is told to a person."""
 
-    number: int
+    number: str
     title: str
     saw: Callable[[BilledLine, Settling], str]
     asked: Callable[[BilledLine], bool] = lambda _: True
@@ -74,10 +74,10 @@ def _ask_all(billed: BilledLine, settling: Settling) -> Trace:
     if finding is None:
         finding = payable(billed)
         traced.append(
-            TracedEdit(15, _PAYABLE, DECIDED, f"no edit stood in the way; agreed fee {usd(billed.fee_cents)}")
+            TracedEdit("15", _PAYABLE, DECIDED, f"no edit stood in the way; agreed fee {usd(billed.fee_cents)}")
         )
     else:
-        traced.append(TracedEdit(15, _PAYABLE, NOT_REACHED, ""))
+        traced.append(TracedEdit("15", _PAYABLE, NOT_REACHED, ""))
     return Trace(tuple(traced), finding.outcome, finding.reason)
 
 
@@ -222,36 +222,36 @@ def _is_s0354(billed: BilledLine) -> bool:
 
 _PAYABLE = "Payable"
 _QUESTIONS: dict[str, _Question] = {
-    "units": _Question(1, "At least one unit", lambda b, _: _count(b.line.units, "unit")),
-    "charge": _Question(1, "A charge above zero", lambda b, _: usd(b.line.charge_cents)),
+    "units": _Question("1", "At least one unit", lambda b, _: _count(b.line.units, "unit")),
+    "charge": _Question("1", "A charge above zero", lambda b, _: usd(b.line.charge_cents)),
     "one_service_date": _Question(
-        1, "One service date", lambda b, _: f"{iso(b.line.service_date)} to {iso(b.line.service_date_to)}"
+        "1", "One service date", lambda b, _: f"{iso(b.line.service_date)} to {iso(b.line.service_date_to)}"
     ),
     "served_before_receipt": _Question(
-        1, "Served before it was received", lambda b, _: f"received {iso(b.claim.received_date)}"
+        "1", "Served before it was received", lambda b, _: f"received {iso(b.claim.received_date)}"
     ),
-    "good_reference": _Question(1, "A sound reference", _reference),
-    "duplicate": _Question(2, "Not billed before", _duplicate),
-    "member_eligible": _Question(3, "The member is eligible", _eligibility),
-    "filed_in_time": _Question(4, "Filed in time", _filing),
-    "billing_provider_in_network": _Question(5, "The billing provider is in network", _network),
-    "cited_order_on_record": _Question(6, "The cited order is on record", _cited),
-    "order_in_effect": _Question(7, "A pathway order is in effect, and treatment has begun", _orders),
-    "inside_span": _Question(8, "Inside the order's dates", _span),
-    "on_pathway": _Question(9, "The regimen is on the pathway", _pathway),
+    "good_reference": _Question("1", "A sound reference", _reference),
+    "duplicate": _Question("2", "Not billed before", _duplicate),
+    "member_eligible": _Question("3", "The member is eligible", _eligibility),
+    "filed_in_time": _Question("4", "Filed in time", _filing),
+    "billing_provider_in_network": _Question("5", "The billing provider is in network", _network),
+    "cited_order_on_record": _Question("6", "The cited order is on record", _cited),
+    "order_in_effect": _Question("6, 7", "A pathway order is in effect, and treatment has begun", _orders),
+    "inside_span": _Question("8", "Inside the order's dates", _span),
+    "on_pathway": _Question("9", "The regimen is on the pathway", _pathway),
     "ordering_provider_in_network": _Question(
-        10, "The ordering provider is in network", _ordering, lambda b: b.profile.ordering_provider_tested
+        "10", "The ordering provider is in network", _ordering, lambda b: b.profile.ordering_provider_tested
     ),
-    "s0353_once": _Question(11, "S0353 is paid once", _once, _is_s0353),
+    "s0353_once": _Question("11", "S0353 is paid once", _once, _is_s0353),
     "within_30_of_s0353": _Question(
-        12, "Far enough from the paid S0353", _gap(S0353, lambda b: b.profile.gap_after_s0353_days), _is_s0354
+        "12", "Far enough from the paid S0353", _gap(S0353, lambda b: b.profile.gap_after_s0353_days), _is_s0354
     ),
     "within_30_of_s0354": _Question(
-        13, "Far enough from every paid S0354", _gap("S0354", lambda b: b.profile.gap_between_s0354_days), _is_s0354
+        "13", "Far enough from every paid S0354", _gap("S0354", lambda b: b.profile.gap_between_s0354_days), _is_s0354
     ),
     "one_a_calendar_month": _Question(
-        13, "One in a calendar month", _month, lambda b: b.profile.calendar_month_cap and _is_s0354(b)
+        "13", "One in a calendar month", _month, lambda b: b.profile.calendar_month_cap and _is_s0354(b)
     ),
-    "max_months": _Question(14, "Months of the order are left", _months, _is_s0354),
+    "max_months": _Question("14", "Months of the order are left", _months, _is_s0354),
 }
 assert set(_QUESTIONS) == {edit.__name__ for edit in EDITS}, "every edit has its question"

@@ -50,9 +50,9 @@ def test_a_trace_says_what_each_edit_saw() -> None:
     traced = trace(record, core.agreements, core.policy, ("B", 1))
     assert traced is not None
     decisive = next(edit for edit in traced.edits if edit.result == DECIDED)
-    assert (decisive.number, decisive.saw) == (12, "S0353 paid for 2024-01-08 on A/1")
+    assert (decisive.number, decisive.saw) == ("12", "S0353 paid for 2024-01-08 on A/1")
     assert (
-        next(edit.saw for edit in traced.edits if edit.number == 4)
+        next(edit.saw for edit in traced.edits if edit.number == "4")
         == "received 0 days after the service; the limit is 90 days"
     )
     assert trace(record, core.agreements, core.policy, ("nobody's", 1)) is None
