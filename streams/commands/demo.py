@@ -104,14 +104,14 @@ def _perform(
         _take_refused(board, dead_letters.read_to_end())
     _check(stage, board)
     _check_ledger(stage, board)
-    if not keep:
+    if keep:
+        stage.start_console()
+    else:
         stage.stop_worker()
     console.print(
         _verdict(board), style="bold green" if console.is_terminal else None, soft_wrap=not console.is_terminal
     )
-    console.print(
-        _try_next(board, servers, keep, stage.settings.database_url), markup=False, soft_wrap=True
-    )  # to be copied
+    console.print(_try_next(board, stage, keep), markup=False, soft_wrap=True)  # to be copied
     if keep:
         _keep_running(stage)
 
@@ -208,7 +208,7 @@ def _verdict(board: Scoreboard) -> str:
     )
 
 
-def _try_next(board: Scoreboard, servers: str, keep: bool, ledger: str) -> str:
+def _try_next(board: Scoreboard, stage: Stage, keep: bool) -> str:
     program = _program()
     if not keep:
         return "\n".join(
@@ -224,14 +224,16 @@ def _try_next(board: Scoreboard, servers: str, keep: bool, ledger: str) -> str:
     return "\n".join(
         (
             "\nEverything runs until Ctrl-C. In another terminal:",
-            f"  export PATHWAY_BILLING_BOOTSTRAP_SERVERS={servers}",
+            f"  export PATHWAY_BILLING_BOOTSTRAP_SERVERS={stage.bootstrap_servers}",
             f"  {program} decisions --current",
             f"  {program} decisions --patient {changed_most.patient_id}",
             f"  {program} decisions --follow",
             f"  {program} generate --patients 20 --seed 2 | {program} publish -",
             f"  {program} next-billable --patient {changed_most.patient_id} --npi {changed_most.billing_npi} "
             f"--from {iso(changed_most.service_date)}",
-            f"The ledger, as SQL tables (docs/ledger.md): {ledger}",
+            f"The console, in a browser (docs/console.md): {stage.console_url}",
+            f"The worker's metrics (docs/metrics.md): {stage.metrics_url}",
+            f"The ledger, as SQL tables (docs/ledger.md): {stage.settings.database_url}",
         )
     )
 

@@ -1,8 +1,9 @@
-"""The broker, the worker and the projector of a demonstration: started, watched, and stopped whatever happens."""
+"""The broker, the worker, the projector and the console of a demonstration: started, watched, and stopped whatever happens."""
 
 import dataclasses
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,9 @@ class Stage:
         self._broker: EmbeddedBroker | None = None
         self._worker: _Child | None = None
         self._projector: _Child | None = None
+        self._console: _Child | None = None
+        self.metrics_url = ""
+        self.console_url = ""
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="pathway-billing-demo-"))
@@ -90,6 +94,8 @@ class Stage:
 
     def start_worker(self) -> None:
         """Start a worker of our own in a process of its own; returns when it is ready. Raises ProblemError."""
+        port = _free_port()
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         command = (
             *(sys.executable, "-m", "streams.cli", "worker"),
             *("--bootstrap-servers", self.bootstrap_servers),
@@ -97,6 +103,7 @@ class Stage:
             *("--app-id", self.settings.app_id),
             *("--partitions", str(self.settings.partitions)),
             *("--replication-factor", str(self.settings.replication_factor)),
+            *("--metrics-port", str(port)),
         )
         self._worker = self._start("worker", command)
 
@@ -109,29 +116,40 @@ class Stage:
         )
         self._projector = self._start("projector", command)
 
+    def start_console(self) -> None:
+        """Start the console over the ledger, on loopback; returns when it is about to listen. Raises ProblemError."""
+        port = _free_port()
+        self.console_url = f"http://127.0.0.1:{port}/"
+        command = (
+            *(sys.executable, "-m", "streams.cli", "console", "--port", str(port)),
+            *("--bootstrap-servers", self.bootstrap_servers),
+            *("--data", str(self.folder)),
+        )
+        self._console = self._start("console", command, sign="console:")
+
     def check_alive(self) -> None:
         """Raises ProblemError when the broker or one of ours has ended, with the reason as far as it is known."""
         if self._broker and self._broker.poll() is not None:
             raise ProblemError(str(self._broker.death_notice()))
-        for child in (self._worker, self._projector):
+        for child in (self._worker, self._projector, self._console):
             if child:
                 child.check_alive()
 
     def stop_worker(self) -> None:
-        """Stop the worker and the projector, and wait for their ends. Does nothing when none is running."""
-        for child in (self._projector, self._worker):
+        """Stop the worker and what reads its decisions, and wait for their ends. Does nothing when none is running."""
+        for child in (self._console, self._projector, self._worker):
             if child:
                 child.stop()
-        self._projector = self._worker = None
+        self._console = self._projector = self._worker = None
 
     def worker_words(self) -> str:
         """The last lines of the worker's log, for a person to read."""
         return _last_lines(self.folder / "worker.log")
 
-    def _start(self, name: str, command: tuple[str, ...]) -> "_Child":
+    def _start(self, name: str, command: tuple[str, ...], sign: str = "ready:") -> "_Child":
         child = _Child(name, command, self.folder)
         try:
-            child.wait_ready(self.check_alive)
+            child.wait_ready(self.check_alive, sign)
         except BaseException:
             child.stop()
             raise
@@ -168,10 +186,10 @@ class _Child:
             start_new_session=True,
         )
 
-    def wait_ready(self, check_alive: Callable[[], None]) -> None:
-        """Wait for its `ready:`. Raises ProblemError."""
+    def wait_ready(self, check_alive: Callable[[], None], sign: str) -> None:
+        """Wait until it prints the sign that it is ready. Raises ProblemError."""
         deadline = time.monotonic() + _READY_SECONDS
-        while "ready:" not in self._output.read_text():
+        while sign not in self._output.read_text():
             self.check_alive()
             check_alive()
             if time.monotonic() > deadline:
@@ -195,6 +213,13 @@ class _Child:
             self._process.wait()
         self._watcher.kill()  # before its pipe closes: it must not signal a process id that is free again
         self._watcher.communicate()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def _last_lines(log: Path) -> str:

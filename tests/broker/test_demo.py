@@ -1,7 +1,9 @@
 """`pathway-billing demo`, once as it is, and interrupted at its worst moments."""
 
+import re
 import signal
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,32 @@ def test_the_demo_checks_itself_and_leaves_nothing_behind(tmp_path: Path) -> Non
         assert shown in done.stdout
     assert "\x1b" not in done.stdout, "no escape codes without a terminal"
     assert_nothing_is_left(tmp_path)
+
+
+def test_a_kept_demo_names_addresses_that_answer(tmp_path: Path) -> None:
+    arguments = ("demo", "--patients", "5", "--fast", "--keep")
+    with command_line.start(*arguments, home=tmp_path, TMPDIR=str(tmp_path)) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        shown = [
+            next(line for line in lines if line.startswith(start)) for start in ("The console", "The worker's metrics")
+        ]
+        assert next(line for line in lines if line.startswith("The ledger")).rstrip().endswith("ledger.sqlite")
+        console, metrics = (re.findall(r"http://127\.0\.0\.1:\S+", line)[0] for line in shown)
+        assert "pathway_billing_lanes_open" in urllib.request.urlopen(metrics, timeout=10).read().decode()
+        wait_until(lambda: answers(console + "healthz"), 20, "the console answers")
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert process.returncode == 0
+    assert_nothing_is_left(tmp_path)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def test_an_interrupted_demo_stops_everything(tmp_path: Path) -> None:
