@@ -9,11 +9,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 
 from deploy.broker import EmbeddedBroker
+from streams.topics import changelog_topic
 from tests.broker import command_line
 from tests.broker.harness import WorkerProcess, wait_until
 
@@ -23,10 +26,11 @@ pytestmark = pytest.mark.broker
 class Installation:
     """A broker of its own, because topics have fixed names, and a home folder."""
 
-    def __init__(self, bootstrap_servers: str, home: Path) -> None:
+    def __init__(self, broker: EmbeddedBroker, home: Path) -> None:
+        self.broker = broker
         self.home = home
         self.settings = {
-            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
             "PATHWAY_BILLING_PARTITIONS": "3",
         }
         self.workers: list[WorkerProcess] = []
@@ -52,7 +56,7 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     home = tmp_path_factory.mktemp("home")
     with EmbeddedBroker(home / "own-broker") as broker:
-        installation = Installation(broker.bootstrap_servers, home)
+        installation = Installation(broker, home)
         yield installation
         for worker in installation.workers:
             worker.end()
@@ -110,6 +114,69 @@ def test_facts_are_decided_once_through_a_kill_and_a_restart(installation: Insta
     worker.process.send_signal(signal.SIGINT)
     assert worker.wait() == 0
     assert installation.decisions() == lines, "a restart decides nothing again"
+
+
+@contextmanager
+def open_transaction(installation: Installation, partitions: tuple[int, ...]) -> Iterator[None]:
+    """Somebody's transaction on the changelog: a lane that is being opened waits for its end."""
+    servers = installation.broker.bootstrap_servers
+    producer = KafkaProducer(bootstrap_servers=servers, transactional_id="somebody", transaction_timeout_ms=120_000)
+    producer.init_transactions()
+    producer.begin_transaction()
+    for partition in partitions:
+        producer.send(changelog_topic("pathway-billing"), key=b"x", value=b"x", partition=partition).get(timeout=30)
+    try:
+        yield
+    finally:
+        producer.abort_transaction()
+        producer.close()
+
+
+def wait_answer(port: int, path: str, answer: tuple[int, str]) -> None:
+    seen = []
+
+    def answered() -> bool:
+        try:
+            seen[:] = [get(port, path)]
+        except OSError as error:  # nobody listens yet
+            seen[:] = [error]
+        return seen == [answer]
+
+    try:
+        wait_until(answered, 40, f"{path} says {answer}")
+    except AssertionError:
+        pytest.fail(f"{path} does not say {answer}, but {seen}")
+
+
+def test_readiness_names_the_phase_from_start_to_stop(installation: Installation) -> None:
+    assert installation.run("topics")[0] == 0
+    port, other_port = free_port(), free_port()
+    with open_transaction(installation, (0,)):
+        worker = installation.worker("--metrics-port", str(port))
+        wait_answer(port, "/health/ready", (503, "opening: 2 of 3 lanes are open"))
+        assert get(port, "/health/live") == (200, "live")
+        assert worker.ready_lines == []
+    wait_answer(port, "/health/ready", (200, "ready"))
+
+    with open_transaction(installation, (0, 1, 2)):  # whichever partition moves, its new owner waits
+        state = str(installation.home / "state-of-two")
+        other = installation.worker("--instance-id", "two", "--state", state, "--metrics-port", str(other_port))
+        wait_answer(other_port, "/health/ready", (503, "opening: 0 of 1 lanes are open"))
+        assert get(other_port, "/health/live") == (200, "live")
+        wait_answer(port, "/health/ready", (200, "ready"))  # it keeps its lanes, and need not read them again
+    wait_answer(other_port, "/health/ready", (200, "ready"))
+
+    java = installation.broker.java_pid
+    assert java is not None
+    os.kill(java, signal.SIGSTOP)  # so that its goodbye to Kafka lasts
+    try:
+        other.process.send_signal(signal.SIGTERM)
+        wait_answer(other_port, "/health/ready", (503, "stopping"))
+        assert get(other_port, "/health/live") == (200, "live")
+    finally:
+        os.kill(java, signal.SIGCONT)
+    assert other.wait() == 0, other.log
+    assert worker.terminate() == 0, worker.log
 
 
 def test_another_partition_count_is_refused(installation: Installation) -> None:
