@@ -78,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeat what was done under this seed; drawn otherwise")
     parser.add_argument("--only", metavar="RUN", help="one run, by its name")
     parser.add_argument("--scale", type=float, default=1.0, help="this part of every dose (at least one of each)")
-    parser.add_argument("--write", action="store_true", help="write the results also where it was not the full set")
+    parser.add_argument("--write", action="store_true", help="write the results also where it was not the full set: these runs replace their own in the last one")
     return parser.parse_args()
 
 
@@ -115,12 +115,26 @@ def _conclude(results: Results, *, full: bool, write: bool) -> int:
         f"{results.took_minutes:g} minutes, seed {results.seed}: {'failed: ' + ', '.join(failed) if failed else 'OK'}"
     )
     if write:
-        RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-        write_table(PAGE, results)
+        kept = results if full else _merged(results)
+        RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+        write_table(PAGE, kept)
     if full and (results.events < LEAST_EVENTS or results.kills < LEAST_KILLS):
         _say(f"too little was tried: at least {LEAST_EVENTS:,} events and {LEAST_KILLS} kills are asked for")
         return 1
     return 1 if failed else 0
+
+
+def _merged(results: Results) -> Results:
+    """The last full set with these runs in the place of its own."""
+    if not RESULTS.exists():
+        return results
+    last = msgspec.json.decode(RESULTS.read_bytes(), type=Results)
+    again = {run.name: run for run in results.runs}
+    return msgspec.structs.replace(
+        last,
+        runs=[again.get(run.name, run) for run in last.runs],
+        took_minutes=round(last.took_minutes + results.took_minutes, 1),
+    )
 
 
 def write_table(page: Path, results: Results) -> None:
