@@ -78,7 +78,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="repeat what was done under this seed; drawn otherwise")
     parser.add_argument("--only", metavar="RUN", help="one run, by its name")
     parser.add_argument("--scale", type=float, default=1.0, help="this part of every dose (at least one of each)")
-    parser.add_argument("--write", action="store_true", help="write the results also where it was not the full set: these runs replace their own in the last one")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write the results also where it was not the full set: these runs replace their own in the last one",
+    )
     return parser.parse_args()
 
 
