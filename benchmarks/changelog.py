@@ -1,8 +1,8 @@
 """A changelog as a worker leaves it, for any number of patients, in seconds: for the measurements of recovery and memory.
 
 It has what the worker keeps of generated patients with five facts, each many times under other ids of the same length, written
-with the lanes' own transactions. What differs from a real one: the ids of decisions in it are those of the generated patients, and each
-key was written once, as after a compaction.
+with the lanes' own transactions. What differs from a real one: the ids of decisions in it are those of the generated patients, and
+each key was written once, as after a compaction.
 """
 
 from collections import defaultdict

@@ -7,6 +7,7 @@ again after the store was closed.
 """
 
 import asyncio
+import logging
 import statistics
 import tempfile
 from pathlib import Path
@@ -30,6 +31,9 @@ def main() -> None:
     options.add_argument("--patients", type=count, default=200_000, help="in the changelog (default: 200,000)")
     options.add_argument("--repeat", type=count, default=3, help="times of each store (default: 3)")
     given = options.parse_args()
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # on a new broker it asks for a coordinator until there is one
     with (
         tempfile.TemporaryDirectory(prefix="pathway-billing-bench-") as name,
         EmbeddedBroker(Path(name) / "b") as broker,
