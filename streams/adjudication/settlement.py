@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from .agreements import Agreements
 from .decisions import DENIED, PAID, Adjustment, Ruling
 from .edits import BilledLine, Finding, decide, signature, voided
-from .facts import ORIGINAL, S0353, S_CODES, Claim
+from .facts import ORIGINAL, S0353, S0354, S_CODES, Claim
 from .live import Place, Roll, call_the_roll
 from .policy import Policy
 from .pricing import Price, price
@@ -26,11 +26,14 @@ class Settlement(Settling):
     def __init__(self, record: PatientRecord, agreements: Agreements, policy: Policy) -> None:
         super().__init__(record, agreements)
         self.last_place: Place | None = None  # of the line that settles last
+        self.gaps_measured = False  # whether an S0354 came as far as edit 12, which looks at counted S0353
         self._policy = policy
 
     def settle(self, billed: BilledLine) -> Finding:
         """Decide the next line and remember what the later ones need to know of it."""
         finding = decide(billed, self)
+        if finding.edit > 11 and billed.line.procedure_code == S0354:
+            self.gaps_measured = True
         if finding.outcome != DENIED or finding.edit > 10:
             # setdefault: a line denied as a duplicate does not come here, so an earlier line is never displaced
             self.signatures.setdefault(signature(billed), f"{billed.claim.claim_id}/{billed.line.line_number}")
@@ -94,9 +97,10 @@ def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, pol
     """Decide a claim against what is settled already, or None where the patient must be settled anew.
 
     A claim changes no other line's ruling if it is an original that nothing names, its lines settle last, it has no S0353 that is
-    counted (an S0354 settled before it might be too near), and everything used so far stands as it did.
+    counted after an S0354 has been measured against those before, and everything used so far stands as it did. A patient's first
+    claim is settled against nothing.
     """
-    settlement = record.settlement
+    settlement = record.settlement if len(record.claims) > 1 else Settlement(record, agreements, policy)
     if (
         settlement is None
         or claim.frequency_code != ORIGINAL
@@ -110,10 +114,11 @@ def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, pol
         settlement.billed(claim, None), key=lambda billed: (billed.line.procedure_code, billed.line.line_number)
     ):
         finding = settlement.settle(billed)
-        if finding.outcome == PAID and billed.line.procedure_code == S0353:
+        if finding.outcome == PAID and billed.line.procedure_code == S0353 and settlement.gaps_measured:
             return None
         decided.append((billed, finding))
     settlement.last_place = (claim.received_date, claim.claim_id)
+    record.settlement = settlement
     return _priced(decided)
 
 

@@ -372,8 +372,20 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "short way: for a counted S0353",
         "settlement",
-        "if finding.outcome == PAID and billed.line.procedure_code == S0353:\n            return None",
-        "if False:\n            return None",
+        "if finding.outcome == PAID and billed.line.procedure_code == S0353 and settlement.gaps_measured:",
+        "if False:",
+    ),
+    Patch(
+        "short way: for a counted S0353 after S0354 that were denied",
+        "settlement",
+        "if finding.edit > 11 and billed.line.procedure_code == S0354:",
+        "if finding.outcome == PAID and billed.line.procedure_code == S0354:",
+    ),
+    Patch(
+        "short way: the first claim where it is no original",
+        "settlement",
+        "or claim.frequency_code != ORIGINAL",
+        "or (claim.frequency_code != ORIGINAL and len(record.claims) > 1)",
     ),
     Patch("short way: for a replacement", "settlement", "or claim.frequency_code != ORIGINAL", ""),
 )

@@ -205,6 +205,23 @@ def test_a_claim_that_settles_last_goes_the_short_way() -> None:
     assert took_the_short_way(s_line("J", "S0354", "2024-05-11"))
 
 
+def test_a_counted_s0353_settles_anew_only_the_s0354_that_it_may_be_too_near_to() -> None:
+    def rulings(*lines: Json, **of_the_order: Any) -> tuple[bool, list[str]]:
+        """Whether the last line went the short way, and how all lines are decided then."""
+        core = Core()
+        core.take_all([agreement(), order(**of_the_order), start(), *lines[:-1]])
+        before = core.records[PATIENT].settlement
+        core.take(lines[-1])
+        short = core.records[PATIENT].settlement is before
+        return short, [decision["reason"] for _, decision in sorted(core.current.items())]
+
+    s0353, near = s_line("Z", "S0353", "2024-01-20"), s_line("A", "S0354", "2024-02-05")
+    assert rulings(near, s0353) == (False, ["WITHIN_30_OF_S0353", "PAID"])
+    assert rulings(near, s0353, max_months=0) == (False, ["WITHIN_30_OF_S0353", "PAID"])  # was denied as MAX_MONTHS
+    assert rulings(s_line("A", "S0354", "2024-01-07"), s0353) == (True, ["BEFORE_ONSET", "PAID"])
+    assert rulings(s_line("A", "S0353", "2024-01-07"), s0353) == (True, ["BEFORE_ONSET", "PAID"])
+
+
 def test_the_short_way_of_settling_publishes_the_same_as_settling_anew() -> None:
     """Decision by decision, ids too; with agreements that arrive and change in between."""
     for seed in seeds(0.5):
