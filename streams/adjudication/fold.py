@@ -8,6 +8,7 @@ no arrival order but the one in which it is called, and that shows in the histor
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .agreements import Agreements
@@ -184,7 +185,7 @@ def _next_version(
 ) -> Decision:
     claim_id, line_number = key
     claim = record.claims[claim_id]
-    line = next(line for line in claim.lines if line.line_number == line_number)
+    (line,) = [line for line in claim.lines if line.line_number == line_number]
     explanation, evidence = explain(ruling.reason, claim, line, ruling.because)
     paid_before = position.ruling.paid_cents if position else 0
     decision = Decision(
@@ -224,6 +225,11 @@ def _member_owes(adjustment: Adjustment) -> bool:
     return adjustment.group == "PR" and adjustment.carc != "31"
 
 
+@lru_cache(maxsize=16_384)
+def _written(adjustment: Adjustment) -> str:
+    return str(adjustment)
+
+
 def decision_id(decision: Decision) -> str:
     """32 hex digits made from what is decided: patient, claim, line, version, the id that it supersedes and the content.
 
@@ -233,7 +239,7 @@ def decision_id(decision: Decision) -> str:
     reached through another publisher's copy of a fact has the same id.
     """
     parts = [str(value) for value in decision[1:18]]
-    parts += [str(len(decision.adjustments)), *map(str, decision.adjustments)]
+    parts += [str(len(decision.adjustments)), *[_written(adjustment) for adjustment in decision.adjustments]]
     parts += [str(decision.next_payable_date), decision.explanation, str(len(decision.evidence))]
     for evidence in decision.evidence:
         parts += evidence

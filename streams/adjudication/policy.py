@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -32,7 +33,12 @@ class PolicyProfile(NamedTuple):
 
     @property
     def ref(self) -> PolicyRef:
-        return PolicyRef(self.id, self.version)
+        return _ref(self.id, self.version)
+
+
+@cache
+def _ref(policy_id: str, version: int) -> PolicyRef:
+    return PolicyRef(policy_id, version)
 
 
 class Policy:

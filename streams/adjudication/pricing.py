@@ -1,19 +1,26 @@
 """What a payable line pays (rules.md section 4; FAQ "How much is the reimbursement for the S-codes?": the lesser of billed charges,
 and member cost shares where the benefit plan has them)."""
 
-from typing import NamedTuple
-
 from .decisions import Adjustment
 from .facts import Cents, CostShare
 
 
-class Price(NamedTuple):
+class Price:
     """The money of one paid line. charge = paid + the sum of the adjustments."""
 
-    allowed_cents: Cents
-    paid_cents: Cents
-    deductible_used_cents: Cents
-    adjustments: tuple[Adjustment, ...]  # of more than 0 cents, sorted by their written form
+    __slots__ = ("adjustments", "allowed_cents", "deductible_used_cents", "paid_cents")
+
+    def __init__(
+        self,
+        allowed_cents: Cents,
+        paid_cents: Cents,
+        deductible_used_cents: Cents,
+        adjustments: tuple[Adjustment, ...],
+    ) -> None:
+        self.allowed_cents = allowed_cents
+        self.paid_cents = paid_cents
+        self.deductible_used_cents = deductible_used_cents
+        self.adjustments = adjustments  # of more than 0 cents, sorted by their written form
 
 
 def half_up(numerator: int, denominator: int) -> int:

@@ -8,7 +8,7 @@ from .edits import BilledLine, Finding, decide, signature, voided
 from .facts import ORIGINAL, S0353, S0354, S_CODES, Claim
 from .live import Place, Roll, call_the_roll
 from .policy import Policy
-from .pricing import Price, price
+from .pricing import price
 from .record import LineKey, PatientRecord
 from .settling import CountedLine, Settling
 
@@ -32,7 +32,7 @@ class Settlement(Settling):
     def settle(self, billed: BilledLine) -> Finding:
         """Decide the next line and remember what the later ones need to know of it."""
         finding = decide(billed, self)
-        if finding.edit > 11 and billed.line.procedure_code == S0354:
+        if finding.edit > 10 and billed.line.procedure_code == S0354:
             self.gaps_measured = True
         if finding.outcome != DENIED or finding.edit > 10:
             # setdefault: a line denied as a duplicate does not come here, so an earlier line is never displaced
@@ -73,7 +73,7 @@ def settle_anew(record: PatientRecord, agreements: Agreements, policy: Policy) -
     for claim_id, taken in roll.out.items():
         finding = voided(*taken)
         for billed in settlement.billed(record.claims[claim_id], None):
-            rulings[claim_id, billed.line.line_number] = _ruling(billed, finding)
+            rulings[claim_id, billed.line.line_number] = _unpaid(billed, finding)
 
     queue = in_settling_order(settlement, record.claims, roll)
     rulings.update(_priced([(billed, settlement.settle(billed)) for billed in queue]))
@@ -125,7 +125,7 @@ def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, pol
 def _priced(decided: Decided) -> Rulings:
     """The rulings of settled lines. The deductible is used up across a claim's paid lines in line-number order."""
     rulings = {
-        (billed.claim.claim_id, billed.line.line_number): _ruling(billed, finding)
+        (billed.claim.claim_id, billed.line.line_number): _unpaid(billed, finding)
         for billed, finding in decided
         if finding.outcome != PAID
     }
@@ -142,22 +142,29 @@ def _priced(decided: Decided) -> Rulings:
         priced = price(line.charge_cents, line.units, billed.fee_cents, cost_share, left)
         deductible_used[claim_id] = used + priced.deductible_used_cents
         owed = priced.allowed_cents - priced.paid_cents
-        said = finding._replace(because=(*finding.because, priced.paid_cents, owed))
-        rulings[claim_id, line_number] = _ruling(billed, said, priced)
+        rulings[claim_id, line_number] = Ruling(
+            PAID,
+            finding.reason,
+            finding.order_id,
+            priced.allowed_cents,
+            priced.paid_cents,
+            priced.adjustments,
+            finding.next_payable_date,
+            (*finding.because, priced.paid_cents, owed),
+            billed.profile.ref,
+            billed.agreements,
+        )
     return rulings
 
 
-def _ruling(billed: BilledLine, finding: Finding, priced: Price | None = None) -> Ruling:
-    adjustments = priced.adjustments if priced is not None else ()
-    if finding.codes is not None:
-        adjustments = (Adjustment(*finding.codes, billed.line.charge_cents),)
+def _unpaid(billed: BilledLine, finding: Finding) -> Ruling:
     return Ruling(
         finding.outcome,
         finding.reason,
         finding.order_id,
-        priced.allowed_cents if priced is not None else 0,
-        priced.paid_cents if priced is not None else 0,
-        adjustments,
+        0,
+        0,
+        (Adjustment(*finding.codes, billed.line.charge_cents),) if finding.codes is not None else (),
         finding.next_payable_date,
         finding.because,
         billed.profile.ref,

@@ -378,7 +378,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "short way: for a counted S0353 after S0354 that were denied",
         "settlement",
-        "if finding.edit > 11 and billed.line.procedure_code == S0354:",
+        "if finding.edit > 10 and billed.line.procedure_code == S0354:",
         "if finding.outcome == PAID and billed.line.procedure_code == S0354:",
     ),
     Patch(
