@@ -172,7 +172,12 @@ class _BrokenModule(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(fullname, self, origin=self._path) if fullname == self._name else None
+        if fullname != self._name:
+            return None
+        spec = importlib.util.spec_from_loader(fullname, self, origin=self._path)
+        if spec is not None:
+            spec.has_location = True  # the module has a `__file__`, by which the program tells source from compiled
+        return spec
 
     def get_source(self, fullname: str) -> str:
         return self._text
