@@ -354,3 +354,11 @@ def test_the_deductible_is_used_up_in_line_number_order_and_the_copay_applies_pe
 def test_cost_share_below_zero_is_none() -> None:
     share = {"copay_cents": -1000, "deductible_remaining_cents": -1, "coinsurance_bp": -2000}
     assert decided(*STANDING, s_line("A", "S0353", ONSET, cost_share=share))["A/1"]["paid_cents"] == 35000
+
+
+def test_a_late_s0353_is_too_near_to_an_s0354_that_was_denied_for_another_reason() -> None:
+    core = Core()
+    core.take_all([agreement(), order(max_months=0), start(), s_line("A", "S0354", "2024-02-05")])
+    core.take(s_line("Z", "S0353", "2024-01-20"))
+    reasons = [decision["reason"] for _, decision in sorted(core.current.items())]
+    assert reasons == ["WITHIN_30_OF_S0353", "PAID"]
