@@ -1,8 +1,8 @@
 """Records that others wrote with a schema of their own: read as the newest schema of the event has them.
 
 A schema that says the same as one of ours in other words (the Java classes generated from it, say) is read by the
-codec made for ours. Any other one that Avro's rules can resolve is read by way of fastavro: a claim then takes some 30
-microseconds instead of 12.
+codec made for ours. Any other one that Avro's rules can resolve is read by way of fastavro, which takes about
+twice the time (docs/adr/0007).
 """
 
 import io

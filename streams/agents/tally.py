@@ -29,7 +29,7 @@ class BatchTally:
         self._notices += step.notices
 
     def count(self) -> None:
-        """Add everything to the metrics, under a microsecond a decision."""
+        """Add everything to the metrics."""
         decided: Counter[tuple[str, str]] = Counter()
         charged_cents: Counter[str] = Counter()
         taken_back_cents: Counter[str] = Counter()

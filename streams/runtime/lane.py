@@ -296,7 +296,7 @@ class Lane:
         held.processor.committed()
 
     def _count(self, batch: Batch, refused: dict[tuple[str, int], Reason]) -> None:
-        """Count a committed batch: some 0.2 ms for 2,000 records, whose processing takes some 60 ms."""
+        """Count a committed batch: once for each batch, not for each record."""
         now = time.time()
         oldest_ms = min(record.timestamp_ms for record in batch.records)
         metrics.BATCH_RECORDS.observe(len(batch.records))
