@@ -359,6 +359,6 @@ def test_cost_share_below_zero_is_none() -> None:
 def test_a_late_s0353_is_too_near_to_an_s0354_that_was_denied_for_another_reason() -> None:
     core = Core()
     core.take_all([agreement(), order(max_months=0), start(), s_line("A", "S0354", "2024-02-05")])
-    core.take(s_line("Z", "S0353", "2024-01-20"))
+    core.take(s_line("Z", "S0353", "2024-01-20", received_date="2024-02-06"))
     reasons = [decision["reason"] for _, decision in sorted(core.current.items())]
     assert reasons == ["WITHIN_30_OF_S0353", "PAID"]

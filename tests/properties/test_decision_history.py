@@ -215,7 +215,7 @@ def test_a_counted_s0353_settles_anew_only_the_s0354_that_it_may_be_too_near_to(
         short = core.records[PATIENT].settlement is before
         return short, [decision["reason"] for _, decision in sorted(core.current.items())]
 
-    s0353, near = s_line("Z", "S0353", "2024-01-20"), s_line("A", "S0354", "2024-02-05")
+    s0353, near = s_line("Z", "S0353", "2024-01-20", received_date="2024-02-06"), s_line("A", "S0354", "2024-02-05")
     assert rulings(near, s0353) == (False, ["WITHIN_30_OF_S0353", "PAID"])
     assert rulings(near, s0353, max_months=0) == (False, ["WITHIN_30_OF_S0353", "PAID"])  # was denied as MAX_MONTHS
     assert rulings(s_line("A", "S0354", "2024-01-07"), s0353) == (True, ["BEFORE_ONSET", "PAID"])
