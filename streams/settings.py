@@ -149,6 +149,11 @@ LEDGER_SETTINGS = (*CLIENT_SETTINGS, "database")
 WORKER_SETTINGS = (*TOPIC_SETTINGS, "store", "state_dir", "session_timeout_seconds")
 
 
+def environment_option(variable: str, *flags: str, **attributes: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """An option that is an environment variable, too, and says so in `--help`; `variable` is its name without our prefix."""
+    return click.option(*flags, envvar=ENVIRONMENT_PREFIX + variable, show_envvar=True, **attributes)
+
+
 def settings_options(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Give a command the options of these settings; it gets them as its keyword argument `settings`."""
 
@@ -283,13 +288,5 @@ def _option(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     shown: str | bool = default is not None
     if name == "data_dir":
         default, shown = default_data_dir, "~/.local/share/pathway-billing"
-    return click.option(
-        flag,
-        name,
-        type=kind,
-        default=default,
-        show_default=shown,
-        envvar=environment_variable(name),
-        show_envvar=True,
-        help=text,
-    )
+    variable = environment_variable(name).removeprefix(ENVIRONMENT_PREFIX)
+    return environment_option(variable, flag, name, type=kind, default=default, show_default=shown, help=text)

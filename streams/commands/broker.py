@@ -14,38 +14,35 @@ from deploy.broker import (
     EmbeddedBroker,
     PortTakenError,
 )
-from streams.settings import ProblemError, Settings, UsageError, settings_options
+from streams.settings import ProblemError, Settings, UsageError, environment_option, settings_options
 
 _PORT = click.IntRange(0, 65535)
 
 
 @click.command(name="broker")
 @settings_options("data_dir")
-@click.option(
+@environment_option(
+    "PORT",
     "--port",
     type=_PORT,
     default=DEFAULT_PORT,
     show_default=True,
-    envvar="PATHWAY_BILLING_PORT",
-    show_envvar=True,
     help="Port for clients; 0 takes a free one.",
 )
-@click.option(
+@environment_option(
+    "CONTROLLER_PORT",
     "--controller-port",
     type=_PORT,
     default=0,
-    envvar="PATHWAY_BILLING_CONTROLLER_PORT",
-    show_envvar=True,
     help="Port that Kafka uses for itself.  [default: a free one]",
 )
-@click.option(
+@environment_option(
+    "HEAP",
     "--heap",
     "heap_mb",
     type=click.IntRange(min=128),
     default=512,
     show_default=True,
-    envvar="PATHWAY_BILLING_HEAP",
-    show_envvar=True,
     help="Java heap in MiB.",
 )
 def command(settings: Settings, port: int, controller_port: int, heap_mb: int) -> None:

@@ -8,75 +8,61 @@ from pathlib import Path
 import click
 
 from projections.console.access import Access, AccessError, RevealLog, check_address, read_tokens
-from streams.policy_files import BadPolicy, load_policy
-from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, ledger_options
+from streams.commands.options import chosen_policy, policy_option
+from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, environment_option, ledger_options
 
 _TOKENS = ENVIRONMENT_PREFIX + "CONSOLE_TOKENS"
 
 
 @click.command("console")
-@click.option(
+@environment_option(
+    "CONSOLE_HOST",
     "--host",
     default="127.0.0.1",
     show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_HOST",
-    show_envvar=True,
     help="Address to listen on; another than loopback needs authentication.",
 )
-@click.option(
+@environment_option(
+    "CONSOLE_PORT",
     "--port",
     type=click.IntRange(0, 65535),
     default=8090,
     show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_PORT",
-    show_envvar=True,
     help="Port to listen on.",
 )
-@click.option(
+@environment_option(
+    "CONSOLE_TOKEN_FILE",
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_TOKEN_FILE",
-    show_envvar=True,
     help=f"People's tokens, one NAME:TOKEN a line. Or in the environment: {_TOKENS}.",
 )
-@click.option(
+@environment_option(
+    "CONSOLE_TRUSTED_USER_HEADER",
     "--trusted-user-header",
     metavar="NAME",
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_TRUSTED_USER_HEADER",
-    show_envvar=True,
     help="The header in which a proxy names the user, such as X-Forwarded-User.",
 )
-@click.option(
+@environment_option(
+    "CONSOLE_TRUSTED_PROXY",
     "--trusted-proxy",
     "trusted_proxies",
     metavar="ADDRESS",
     multiple=True,
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_TRUSTED_PROXY",
-    show_envvar=True,
     help="The proxy's address; the header counts from nowhere else. May be repeated.",
 )
-@click.option(
+@environment_option(
+    "CONSOLE_HTTPS",
     "--https",
     is_flag=True,
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_HTTPS",
-    show_envvar=True,
     help="People come by HTTPS (through a proxy): send the session cookie by HTTPS only.",
 )
-@click.option(
+@environment_option(
+    "CONSOLE_REVEAL_LOG",
     "--reveal-log",
     type=click.Path(dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "CONSOLE_REVEAL_LOG",
-    show_envvar=True,
     help="Who had ids shown, JSONL.  [default: console/reveals.jsonl in the data folder]",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "POLICY",
-    show_envvar=True,
-    help="Policy profiles (TOML) that the workers decide under, instead of P0.",
-)
+@policy_option()
 @ledger_options
 def command(
     host: str,
@@ -104,10 +90,7 @@ def command(
         check_address(host, access)
     except AccessError as error:
         raise UsageError(str(error)) from None
-    try:
-        policy = load_policy(policy_file)
-    except BadPolicy as error:
-        raise UsageError(f"{policy_file}: {error}") from None
+    policy = chosen_policy(policy_file)
     reveals = RevealLog(reveal_log or default_reveal_log(settings.data_dir))
     console = Console(Ledger(settings.database_url), policy, access, reveals, LagMeter(settings))
     # no access log: its lines would hold what people search for

@@ -9,12 +9,11 @@ import click
 from streams.adjudication.days import iso
 from streams.adjudication.facts import Fact
 from streams.adjudication.next_billable import NextBillable
+from streams.commands.options import chosen_policy, policy_option
 from streams.commands.sweep import Date
 from streams.console import dollars
 from streams.next_billable import BadQuestion, ask, to_json
-from streams.policy_files import BadPolicy, load_policy
 from streams.settings import (
-    ENVIRONMENT_PREFIX,
     ProblemError,
     Settings,
     UsageError,
@@ -35,14 +34,7 @@ from streams.settings import (
 )
 @click.option("--plan", metavar="ID", help="The claim's plan.  [default: the policy's, where it has one]")
 @click.option("--ledger", is_flag=True, help="Ask the ledger (see --database) instead of Kafka.")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "POLICY",
-    show_envvar=True,
-    help="Policy profiles (TOML) that the workers decide under, instead of P0.",
-)
+@policy_option()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @ledger_options
 def command(
@@ -63,10 +55,7 @@ def command(
     that of the edits on a clean claim that is received on the day of service, but not before any claim on record; it is exact
     as things are on record now. Exit code 0, also when the answer is never.
     """
-    try:
-        policy = load_policy(policy_file)
-    except BadPolicy as error:
-        raise UsageError(f"{policy_file}: {error}") from None
+    policy = chosen_policy(policy_file)
     if file is not None and ledger:
         raise UsageError("name a FILE or --ledger, not both.")
     if file is not None:

@@ -18,8 +18,8 @@ from projections.ledger.log import LedgerLog
 from projections.ledger.projector import Projector
 from projections.ledger.rebuild import rebuild
 from projections.topic_reader import LogUnavailableError
+from streams.commands.options import metrics_options
 from streams.settings import (
-    ENVIRONMENT_PREFIX,
     ProblemError,
     Settings,
     UsageError,
@@ -38,22 +38,7 @@ from streams.topics import BILLING_DECISIONS
 @click.option(
     "--rebuild", "again", is_flag=True, help="Make the ledger again beside the live one, compare, and switch."
 )
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    envvar=ENVIRONMENT_PREFIX + "METRICS_PORT",
-    show_envvar=True,
-    help="Port of /metrics.  [default: none is served]",
-)
-@click.option(
-    "--metrics-host",
-    default="127.0.0.1",
-    show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "METRICS_HOST",
-    show_envvar=True,
-    help="Address to serve them on.",
-)
+@metrics_options("/metrics")
 @click.option("--json", "as_json", is_flag=True, help="Say as JSON what was done.")
 @ledger_options
 def command(follow: bool, again: bool, metrics_port: int, metrics_host: str, as_json: bool, settings: Settings) -> None:

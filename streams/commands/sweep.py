@@ -14,13 +14,12 @@ import click
 from streams import metrics
 from streams.adjudication.days import day_from_iso, iso
 from streams.adjudication.policy import Policy
+from streams.commands.options import chosen_policy, policy_option
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog, LogStuckError
 from streams.console import masked
-from streams.policy_files import BadPolicy, load_policy
 from streams.publisher import Publisher, PublishError, TopicsMissingError, UnreachableError
 from streams.settings import (
-    ENVIRONMENT_PREFIX,
     ProblemError,
     Settings,
     UsageError,
@@ -68,14 +67,7 @@ class _Interval(click.ParamType):
     "--every", "every_seconds", type=_Interval(), help="Sweep again after this time (30s, 15m, 1h, 1d) until stopped."
 )
 @click.option("--dry-run", is_flag=True, help="List what would be expired; publish nothing.")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "POLICY",
-    show_envvar=True,
-    help="Policy profiles (TOML) that the workers decide under, instead of P0.",
-)
+@policy_option()
 @click.option("--reveal", is_flag=True, help="Show patient ids in full; they are masked otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a sweep.")
 @textfile_option
@@ -95,10 +87,7 @@ def command(
     A claim waits from its own received date. Sweeping twice, or two sweeps at once, changes nothing: the facts are the same,
     and the worker knows a repeat when it sees one.
     """
-    try:
-        policy = load_policy(policy_file)
-    except BadPolicy as error:
-        raise UsageError(f"{policy_file}: {error}") from None
+    policy = chosen_policy(policy_file)
 
     def once() -> None:
         # the clock is read here and nowhere below

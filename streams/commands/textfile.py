@@ -7,13 +7,12 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry, write_to_textfile
 
-from streams.settings import ENVIRONMENT_PREFIX, ProblemError
+from streams.settings import ProblemError, environment_option
 
-textfile_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+textfile_option: Callable[[Callable[..., Any]], Callable[..., Any]] = environment_option(
+    "TEXTFILE",
     "--textfile",
     type=click.Path(dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "TEXTFILE",
-    show_envvar=True,
     help="Write the result as metrics to this file (NAME.prom), for node_exporter's textfile collector.",
 )
 

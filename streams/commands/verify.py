@@ -11,15 +11,13 @@ from pathlib import Path
 import click
 
 from streams import metrics
+from streams.commands.options import chosen_policy, policy_option
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog
 from streams.console import dollars, masked
-from streams.policy_files import BadPolicy, load_policy
 from streams.settings import (
     CLIENT_SETTINGS,
-    ENVIRONMENT_PREFIX,
     Settings,
-    UsageError,
     resolve_bootstrap_servers,
     settings_options,
 )
@@ -28,14 +26,7 @@ from streams.verification.run import OnRecords, Report, verify
 
 
 @click.command("verify")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "POLICY",
-    show_envvar=True,
-    help="Policy profiles (TOML) that the workers decide under, instead of P0.",
-)
+@policy_option()
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most differences that are printed."
 )
@@ -62,10 +53,7 @@ def command(
     Patients whose decisions are right, but would be others under agreements that came later, await re-adjudication: they are
     counted, and are no differences. One partition's patients are in memory at a time, about 5 KB for each claim.
     """
-    try:
-        policy = load_policy(policy_file)
-    except BadPolicy as error:
-        raise UsageError(f"{policy_file}: {error}") from None
+    policy = chosen_policy(policy_file)
     servers = resolve_bootstrap_servers(settings)
     began = time.monotonic()
     with CommittedLog(servers, settings.request_timeout_seconds) as log, _progress() as on_records:

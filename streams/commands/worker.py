@@ -12,8 +12,9 @@ import click
 
 from schemas.wire import learn_ids
 from streams import compiled
+from streams.commands.options import chosen_policy, metrics_options, policy_option
 from streams.security import security_from_environment
-from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, resolve_bootstrap_servers, worker_options
+from streams.settings import Settings, UsageError, environment_option, resolve_bootstrap_servers, worker_options
 from streams.topics import ensure_topics
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -23,80 +24,52 @@ _STOP_MARGIN_SECONDS = 5.0
 
 @click.command(name="worker")
 @worker_options
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar=ENVIRONMENT_PREFIX + "POLICY",
-    show_envvar=True,
-    help="Policy profiles (TOML) to decide under, instead of P0.",
-)
-@click.option(
+@policy_option("to decide under")
+@environment_option(
+    "INSTANCE_ID",
     "--instance-id",
-    envvar=ENVIRONMENT_PREFIX + "INSTANCE_ID",
-    show_envvar=True,
     help="A name of this worker's own that outlives it: restarted within the session timeout, it gets its partitions back "
     "at once and the others are not disturbed.",
 )
-@click.option(
+@environment_option(
+    "PROCESSES",
     "--processes",
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "PROCESSES",
-    show_envvar=True,
     help="Workers on this machine, as one command: one for each core that Kafka leaves free. Process i, from 0, has the state "
     "folder process-i in that of --state, --instance-id with -i behind it, --metrics-port + i, and a cache of its own.",
 )
-@click.option(
+@environment_option(
+    "MAX_BATCH",
     "--max-batch",
     "max_batch",
     type=click.IntRange(1, 100_000),
     default=2_000,
     show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "MAX_BATCH",
-    show_envvar=True,
     help="Most records of one transaction.",
 )
-@click.option(
+@environment_option(
+    "CACHE_CLAIMS",
     "--cache-claims",
     type=click.IntRange(min=0),
     default=120_000,
     show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "CACHE_CLAIMS",
-    show_envvar=True,
     help="Claims of decoded patients that the worker keeps in memory, about 3 KB each.",
 )
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    envvar=ENVIRONMENT_PREFIX + "METRICS_PORT",
-    show_envvar=True,
-    help="Port of /metrics, /health/live and /health/ready.  [default: none is served]",
-)
-@click.option(
-    "--metrics-host",
-    default="127.0.0.1",
-    show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "METRICS_HOST",
-    show_envvar=True,
-    help="Address to serve them on.",
-)
-@click.option(
+@metrics_options("/metrics, /health/live and /health/ready")
+@environment_option(
+    "ALLOW_DEAD_LETTER_FLOOD",
     "--allow-dead-letter-flood",
     is_flag=True,
-    envvar=ENVIRONMENT_PREFIX + "ALLOW_DEAD_LETTER_FLOOD",
-    show_envvar=True,
     help="Go on when most records cannot be used, instead of stopping.",
 )
-@click.option(
+@environment_option(
+    "LOG_LEVEL",
     "--log-level",
     type=click.Choice(_LOG_LEVELS),
     default="info",
     show_default=True,
-    envvar=ENVIRONMENT_PREFIX + "LOG_LEVEL",
-    show_envvar=True,
     help="How much to log, on standard error.",
 )
 def command(
@@ -117,12 +90,7 @@ def command(
     line says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers, or bad usage. With
     --processes, when one ends the others are stopped too, and its exit code is returned: whoever restarts workers restarts all.
     """
-    from streams.policy_files import BadPolicy, load_policy
-
-    try:
-        policy = load_policy(policy_file)
-    except BadPolicy as error:
-        raise UsageError(f"{policy_file}: {error}") from None
+    policy = chosen_policy(policy_file)
     learn_ids(("billing-decision", "eligibility-notice"))  # before there is anything to decide
     servers = resolve_bootstrap_servers(settings)
     report = ensure_topics(servers, settings)

@@ -1,0 +1,56 @@
+"""Options that several commands have, each said once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streams.adjudication.policy import Policy
+from streams.settings import UsageError, environment_option
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def policy_option(what_for: str = "that the workers decide under") -> Decorator:
+    """`--policy FILE`, which the command gets as `policy_file`: see `chosen_policy`."""
+    return environment_option(
+        "POLICY",
+        "--policy",
+        "policy_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=f"Policy profiles (TOML) {what_for}, instead of P0.",
+    )
+
+
+def chosen_policy(policy_file: Path | None) -> Policy:
+    """The policy of `--policy`, P0 without one. Raises UsageError that says what is wrong with the file."""
+    from streams.policy_files import BadPolicy, load_policy
+
+    try:
+        return load_policy(policy_file)
+    except BadPolicy as error:
+        raise UsageError(f"{policy_file}: {error}") from None
+
+
+def metrics_options(served: str) -> Decorator:
+    """`--metrics-port` and `--metrics-host`; nothing is served on port 0, the default."""
+    port = environment_option(
+        "METRICS_PORT",
+        "--metrics-port",
+        type=click.IntRange(0, 65535),
+        default=0,
+        help=f"Port of {served}.  [default: none is served]",
+    )
+    host = environment_option(
+        "METRICS_HOST",
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        help="Address to serve them on.",
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        return port(host(command))
+
+    return decorate
