@@ -150,13 +150,13 @@ class Lane:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{self.partition}")
 
-    def deliver(self, tp: TP, fetched: Fetched) -> None:
+    def deliver(self, fetched: Fetched) -> None:
         """Take what a fetch returned; of another session than the running one, nothing."""
         if fetched.session is not self._session:
             metrics.STALE_FETCHES.inc()
             return
         try:
-            self._inbox.add(tp.topic, fetched.start, fetched.records, fetched.end)
+            self._inbox.add(fetched.tp.topic, fetched.start, fetched.records, fetched.end)
         except Exception as exc:  # noqa: BLE001  # whatever it is, the lane's input is in doubt
             self._fail(exc, doing=f"taking input for partition {self.partition}")
             return

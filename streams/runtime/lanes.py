@@ -118,10 +118,11 @@ class Lanes(mode.Service):
                 yield lane.store
 
     def deliver(self, event: Any) -> None:
-        """Hand a Faust event, which carries what one fetch returned, to its lane."""
-        lane = self._lanes.get(event.message.partition)
-        if lane is not None:
-            lane.deliver(event.message.tp, cast(Fetched, event.value))
+        """Hand the pieces of a Faust event, which carries what one fetch returned, to their lanes."""
+        for fetched in cast(tuple[Fetched, ...], event.value):
+            lane = self._lanes.get(fetched.tp.partition)
+            if lane is not None:
+                lane.deliver(fetched)
 
     # Called by Faust's table manager, in the rebalance listener
 

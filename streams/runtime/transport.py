@@ -1,8 +1,9 @@
 """Faust's aiokafka driver, changed where exactly-once lanes need it.
 
-The URL scheme `lanes://` selects it (entry point `faust.transports`). One Faust message is what one fetch returned for one
-partition, with the fetch position before and after it; decoding, acknowledging and committing single records, which is where
-stock Faust loses them, does not take part.
+The URL scheme `lanes://` selects it (entry point `faust.transports`). One Faust message is what one fetch returned, a piece for
+each partition with the fetch position before and after it; decoding, acknowledging and committing single records, which is
+where stock Faust loses them, does not take part. Faust spends several turns of a busy event loop on each message: with one for
+each of 84 partitions a fetch took 200 ms to be delivered, and the median latency at 1,000 facts/s was 400 ms.
 
 The first safeguard lives here: no fetch is under way while a lane seeks. A fetch that began before a rebalance lives on in
 the consumer's thread and takes records from behind the new position, which are then gone (the first prototype lost 3,883 of
@@ -46,8 +47,9 @@ class Session:
 
 
 class Fetched(NamedTuple):
-    """The value of a Faust message: what one fetch returned for one partition."""
+    """What one fetch returned for one partition. A Faust message has a tuple of them as its value."""
 
+    tp: TP
     session: Session
     start: int
     records: Sequence[FetchedRecord]
@@ -110,7 +112,7 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class LaneConsumer(driver.Consumer):
-    """Delivers what was fetched, a partition at a time, to the lanes that own it."""
+    """Delivers what was fetched to the lanes that own it."""
 
     logger = service_log
 
@@ -162,7 +164,7 @@ class LaneConsumer(driver.Consumer):
             self.on_buffer_drop(tp)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ARG002, ASYNC109  # Faust's signature
-        """One fetch: a message for each partition that it moved."""
+        """One fetch: a message with a piece for each partition that it moved."""
         self.fetched_at = time.monotonic()
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
@@ -176,33 +178,16 @@ class LaneConsumer(driver.Consumer):
         if not active:
             await asyncio.sleep(IDLE_SECONDS)
             return
+        if self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id:
+            return  # a rebalance ends with a seek of every lane
+        pieces = []
         for partition, (start, records, end) in fetched.items():
             tp = TP(partition.topic, partition.partition)
-            if self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id:
-                return  # a rebalance ends with a seek of every lane
             session = sessions[tp]
-            if session is None or self._sessions.get(tp) is not session:
-                continue  # fetched before the lane's seek
-            # The offset only serves Faust's own filter of repeated messages; a message without this generation would be
-            # dropped by the stream without a word.
-            yield (
-                tp,
-                ConsumerMessage(
-                    tp.topic,
-                    tp.partition,
-                    end,
-                    0.0,
-                    0,
-                    [],
-                    b"",
-                    cast(Any, Fetched(session, start, records, end)),
-                    None,
-                    0,
-                    0,
-                    tp,
-                    generation_id=generation,
-                ),
-            )
+            if session is not None and self._sessions.get(tp) is session:  # else fetched before the lane's seek
+                pieces.append(Fetched(tp, session, start, records, end))
+        if pieces:
+            yield pieces[0].tp, _message(tuple(pieces), generation)
 
     async def _fetch(self, active: frozenset[TP]) -> Any:
         try:
@@ -233,6 +218,19 @@ class LaneTransport(driver.Transport):
     """The transport behind `lanes://host:port`."""
 
     Consumer = LaneConsumer
+
+
+def _message(pieces: tuple[Fetched, ...], generation: int) -> ConsumerMessage:
+    """A Faust message of the first piece's partition that carries all of them.
+
+    The offset only serves Faust's own filter of repeated messages; a message without this generation would be dropped by the
+    stream without a word.
+    """
+    tp, end = pieces[0].tp, pieces[0].end
+    value = cast(Any, pieces)
+    return ConsumerMessage(
+        tp.topic, tp.partition, end, 0.0, 0, [], b"", value, None, 0, 0, tp, generation_id=generation
+    )
 
 
 def _assignment(consumer: aiokafka.AIOKafkaConsumer) -> Any:

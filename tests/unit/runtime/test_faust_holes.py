@@ -133,7 +133,7 @@ def consumer_with(app: LaneApp) -> tuple[LaneConsumer, BrokerThread]:
 
 
 async def one_fetch(consumer: LaneConsumer) -> list[Any]:
-    return [message.value async for _, message in consumer.getmany(1.0)]
+    return [piece async for _, message in consumer.getmany(1.0) for piece in message.value]
 
 
 def test_a_fetch_that_began_before_a_seek_takes_records_from_behind_it(
@@ -229,12 +229,12 @@ def test_a_lane_ignores_what_was_fetched_for_another_session(
 
         lane = Lane(0, settings, app.lanes._make_processor, consumer, fail, lambda step: None)
         lane._session = present = Session(2)
-        lane.deliver(FACTS, Fetched(Session(1), 0, (), 3))
+        lane.deliver(Fetched(FACTS, Session(1), 0, (), 3))
         assert len(lane._inbox) == 0
-        lane.deliver(FACTS, Fetched(present, 0, (), 3))
+        lane.deliver(Fetched(FACTS, present, 0, (), 3))
         assert len(lane._inbox) == 1
         lane.refuse_input()
-        lane.deliver(FACTS, Fetched(present, 3, (), 5))
+        lane.deliver(Fetched(FACTS, present, 3, (), 5))
         assert len(lane._inbox) == 0
 
     loop.run_until_complete(run())
