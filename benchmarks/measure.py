@@ -33,7 +33,7 @@ QUIET_SECONDS = 3.0  # all that was expected is there, and nothing new for so lo
 STALLED_SECONDS = 20.0  # less is there, and nothing new for so long
 DEADLINE_SECONDS = 400.0
 READY_SECONDS = 60.0
-WARM_UP_FACTS = 2_000
+WARM_UP_FACTS = 2_000  # behind the agreements, which come first and lead to no output
 WARM_UP_SECONDS = 3.0
 DRAIN_SECONDS = 2.0
 
@@ -164,21 +164,22 @@ class Bench:
         """The system is warm, then stands still (SIGSTOP) while the facts are published; the clock runs from its going on to
         the moment in which the last output is readable. Start-up does not count, and nobody publishes meanwhile."""
         wanted = facts.expected(file)
+        warm_up = wanted.agreements + WARM_UP_FACTS
         with self._place(system, file, partitions, processes) as place, self._reader(place) as reader:
-            publish(self.servers, file, 0, WARM_UP_FACTS)
+            publish(self.servers, file, 0, warm_up)
             with self._running(system, place) as running:
                 _wait(lambda: running.check() and reader.outputs > 0, READY_SECONDS, f"{system.name} to decide")
                 self._until_quiet(reader, 1.0, 30)
                 already = reader.outputs
                 with running.paused():
-                    publish(self.servers, file, WARM_UP_FACTS, wanted.facts)
+                    publish(self.servers, file, warm_up, wanted.facts)
                     begun = time.monotonic()
                 self._until_done(reader, running, _expected_outputs(system, wanted))
                 ended = reader.progress[-1].at
                 rows = reader.finish()
         assert len(rows) > already, "the last facts lead to outputs"
         found = facts.outcome((topic, value) for _, topic, value, _ in rows) if system.decides else None
-        count = wanted.facts - WARM_UP_FACTS
+        count = wanted.facts - warm_up
         return Throughput(
             system=system.name,
             facts=count,
@@ -197,18 +198,19 @@ class Bench:
 
     def paced(self, system: System, file: Path, facts_per_second: int, seconds: float) -> Paced:
         """Facts at a steady pace, after a warm-up; the latency of those sent after it."""
-        count = facts.expected(file).facts
-        until = min(count, WARM_UP_FACTS + int(facts_per_second * (seconds + WARM_UP_SECONDS)))
+        wanted = facts.expected(file)
+        warm_up = wanted.agreements + WARM_UP_FACTS
+        until = min(wanted.facts, warm_up + int(facts_per_second * (seconds + WARM_UP_SECONDS)))
         with (
             self._place(system, file, 12, 1) as place,
             self._reader(place) as reader,
             self._running(system, place) as running,
         ):
-            publish(self.servers, file, 0, WARM_UP_FACTS)
+            publish(self.servers, file, 0, warm_up)
             _wait(lambda: running.check() and reader.outputs > 0, READY_SECONDS, f"{system.name} to decide")
             self._until_quiet(reader, 1.0, 30)
             sent_file = place.folder / "sent.msgpack"
-            pace = _traffic("pace", self.servers, file, WARM_UP_FACTS, until, facts_per_second, sent_file)
+            pace = _traffic("pace", self.servers, file, warm_up, until, facts_per_second, sent_file)
             subprocess.run(pace, cwd=ROOT, check=True)
             ended = time.monotonic()
             self._until_quiet(reader, 2.0, 60)
@@ -237,15 +239,16 @@ class Bench:
     def recovery(self, system: System, file: Path) -> Recovery:
         """How much longer a start takes when the state must come back from Kafka: stopped, folder emptied, started again."""
         wanted = facts.expected(file)
+        warm_up = wanted.agreements + WARM_UP_FACTS
         probe = 200
         with self._place(system, file, 12, 1) as place:
-            publish(self.servers, file, 0, WARM_UP_FACTS)
+            publish(self.servers, file, 0, warm_up)
             with self._reader(place) as reader:
                 begun = time.monotonic()
                 with self._running(system, place) as running:
                     _wait(lambda: running.check() and reader.outputs > 0, READY_SECONDS, f"{system.name} to decide")
                     fresh = next(step.at for step in reader.progress if step.outputs > 0) - begun
-                    publish(self.servers, file, WARM_UP_FACTS, wanted.facts - probe)
+                    publish(self.servers, file, warm_up, wanted.facts - probe)
                     self._until_quiet(reader, 12.0, DEADLINE_SECONDS)
                 before = reader.outputs
                 publish(self.servers, file, wanted.facts - probe, wanted.facts)
