@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .agreements import span_on
 from .days import Day, iso
-from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Because, Evidence
+from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Because, Evidence, new
 from .facts import (
     REPLACEMENT,
     S0353,
@@ -37,6 +37,10 @@ class Codes(NamedTuple):
     group: str
     carc: str
     rarcs: tuple[str, ...] = ()
+
+
+def evidence_of(kind: str, ref: str, says: str) -> Evidence:
+    return new(Evidence, (kind, ref, says))
 
 
 class Finding:
@@ -105,7 +109,9 @@ class BilledLine:
         """Note that the decision rests on this version of an agreement."""
         if agreement is not None:
             ref = agreement_ref(agreement.npi, agreement.version)
-            if ref not in self.agreements:
+            if not self.agreements:
+                self.agreements = (ref,)
+            elif ref not in self.agreements:
                 self.agreements = tuple(sorted((*self.agreements, ref)))
 
 
@@ -213,7 +219,7 @@ def good_reference(billed: BilledLine, _: Settling) -> Finding | None:
 def _invalid_original_reference(it: Subject, because: Because) -> Words:
     (wrong,) = because
     original = it.claim.original_claim_id
-    evidence = (Evidence("claim", original, "the claim that the replacement names"),) if original else ()
+    evidence = (evidence_of("claim", original, "the claim that the replacement names"),) if original else ()
     return f"{it} is on a replacement claim that {wrong}.", evidence
 
 
@@ -244,7 +250,7 @@ def duplicate(billed: BilledLine, settling: Settling) -> Finding | None:
 @_explains("DUPLICATE")
 def _duplicate(it: Subject, because: Because) -> Words:
     earlier = str(because[0])
-    evidence = Evidence(
+    evidence = evidence_of(
         "claim-line", earlier, "same billing provider, code, modifiers, service date, units and charge; settled before"
     )
     return f"{it} is an exact duplicate of claim line {earlier}.", (evidence,)
@@ -289,7 +295,7 @@ def _not_eligible(it: Subject, because: Because) -> Words:
         said = f"coverage under plan {plan} ended on {iso(int(last))}"
     else:
         said = f"it lies between two spans of coverage under plan {plan}"
-    return f"{it} is not covered: {said}.", (Evidence("eligibility", plan, said),)
+    return f"{it} is not covered: {said}.", (evidence_of("eligibility", plan, said),)
 
 
 # -------------------------------------------------------- edits 4 and 5: the billing provider
@@ -314,7 +320,7 @@ def _untimely(it: Subject, because: Because) -> Words:
     received, served = it.claim.received_date, it.line.service_date
     late = f"{received - served} day{'' if received - served == 1 else 's'} later"
     ended = f"the filing limit of {limit} days ended on {iso(served + limit)}"
-    evidence = Evidence("agreement", it.claim.billing_npi, f"filing limit {limit} days")
+    evidence = evidence_of("agreement", it.claim.billing_npi, f"filing limit {limit} days")
     return f"{it} was received on {iso(received)}, {late}; {ended}.", (evidence,)
 
 
@@ -327,7 +333,9 @@ def billing_provider_in_network(billed: BilledLine, _: Settling) -> Finding | No
 @_explains("NOT_IN_NETWORK")
 def _not_in_network(it: Subject, _: Because) -> Words:
     plan = it.claim.plan_id
-    evidence = Evidence("agreement", it.claim.billing_npi, f"no span of plan {plan} covers {iso(it.line.service_date)}")
+    evidence = evidence_of(
+        "agreement", it.claim.billing_npi, f"no span of plan {plan} covers {iso(it.line.service_date)}"
+    )
     return f"{it} was billed by a provider that was not in network for plan {plan} on that day.", (evidence,)
 
 
@@ -344,7 +352,9 @@ def cited_order_on_record(billed: BilledLine, settling: Settling) -> Finding | N
 @_explains("AUTH_MISMATCH")
 def _auth_mismatch(it: Subject, _: Because) -> Words:
     cited = str(it.claim.order_id)
-    return f"{it} cites order {cited}, and the patient has no such order.", (Evidence("order", cited, "not on record"),)
+    return f"{it} cites order {cited}, and the patient has no such order.", (
+        evidence_of("order", cited, "not on record"),
+    )
 
 
 def in_effect(order: PathwaySelection, day: Day) -> bool:
@@ -377,7 +387,7 @@ def order_in_effect(billed: BilledLine, settling: Settling) -> Finding | None:
     started = [c for c in candidates if c.onset is not None and c.onset <= day]
     if not started:
         return _not_started(billed, settling, candidates)
-    governing = max(started, key=lambda c: (c.onset, *_by_effect(c.order)))
+    governing = started[0] if len(started) == 1 else max(started, key=lambda c: (c.onset, *_by_effect(c.order)))
     billed.governing, billed.onset = governing.order, governing.onset
     return None
 
@@ -405,7 +415,7 @@ def _no_pathway_at_dos(it: Subject, because: Because) -> Words:
     assert isinstance(day, int), "an order that is not in effect has a date for it"
     said = f"{how} {iso(day)}"
     return f"{it} has no pathway order in effect on that day: order {order_id} is {said}.", (
-        Evidence("order", str(order_id), said),
+        evidence_of("order", str(order_id), said),
     )
 
 
@@ -439,7 +449,7 @@ def _not_started(billed: BilledLine, settling: Settling, candidates: list[OrderI
 def _awaited(because: Because) -> tuple[str, tuple[Evidence, ...]]:
     names = [str(order_id) for order_id in because]
     named = f"order {names[0]}" if len(names) == 1 else f"orders {', '.join(names)}"
-    return named, tuple(Evidence("order", name, "in effect, no treatment start on record") for name in names)
+    return named, tuple(evidence_of("order", name, "in effect, no treatment start on record") for name in names)
 
 
 @_explains("AWAIT_TREATMENT_START")
@@ -460,7 +470,7 @@ def _before_onset(it: Subject, because: Because) -> Words:
     assert isinstance(onset, int), "an onset is a day"
     return (
         f"{it} lies before {iso(onset)}, the onset of treatment under order {order_id}; payable from {iso(onset)}.",
-        (Evidence("order", str(order_id), f"treatment started on {iso(onset)}"),),
+        (evidence_of("order", str(order_id), f"treatment started on {iso(onset)}"),),
     )
 
 
@@ -488,7 +498,7 @@ def inside_span(billed: BilledLine, _: Settling) -> Finding | None:
 def _after_span(it: Subject, because: Because) -> Words:
     order_id, ended = because
     assert isinstance(ended, int), "a span that was left has an end"
-    evidence = Evidence("order", str(order_id), f"span ended on {iso(ended)}")
+    evidence = evidence_of("order", str(order_id), f"span ended on {iso(ended)}")
     return f"{it} lies after {iso(ended)}, the last day of order {order_id}.", (evidence,)
 
 
@@ -506,7 +516,7 @@ def _off_pathway(it: Subject, because: Because) -> Words:
     since = "" if onset is None else f", treatment since {iso(int(onset))}"
     return (
         f"{it} is bundled: the regimen of order {order_id} is not on the pathway.",
-        (Evidence("order", str(order_id), f"regimen off the pathway{since}"),),
+        (evidence_of("order", str(order_id), f"regimen off the pathway{since}"),),
     )
 
 
@@ -533,8 +543,8 @@ def _ordering_not_in_network(it: Subject, because: Because) -> Words:
     return (
         f"{it} goes back to order {order_id}, whose ordering provider was not in network for plan {plan} on that day.",
         (
-            Evidence("order", str(order_id), "governs the line"),
-            Evidence("agreement", str(npi), f"no span of plan {plan} covers {iso(it.line.service_date)}"),
+            evidence_of("order", str(order_id), "governs the line"),
+            evidence_of("agreement", str(npi), f"no span of plan {plan} covers {iso(it.line.service_date)}"),
         ),
     )
 
@@ -561,7 +571,7 @@ def _s0353_once(it: Subject, because: Because) -> Words:
     by = "" if npi == it.claim.billing_npi else " to another provider"
     return (
         f"{it} is not payable: S0353 is paid once and was paid{by} on claim line {ref} for {iso(int(day or 0))}.",
-        (Evidence("claim-line", str(ref), f"S0353 on {iso(int(day or 0))}, paid{by}"),),
+        (evidence_of("claim-line", str(ref), f"S0353 on {iso(int(day or 0))}, paid{by}"),),
     )
 
 
@@ -586,14 +596,20 @@ def _gap(
     return Finding(DENIED, reason, codes, _governing(billed).order_id, free, (free, *because), edit)
 
 
+_AFTER_S0353 = Codes("CO", "272", ("N357",))
+_AFTER_S0354 = Codes("CO", "119", ("M86",))
+
+
 def within_30_of_s0353(billed: BilledLine, settling: Settling) -> Finding | None:
-    gap_days = billed.profile.gap_after_s0353_days
-    return _gap(billed, settling, S0353, gap_days, "WITHIN_30_OF_S0353", Codes("CO", "272", ("N357",)), 12)
+    return _gap(
+        billed, settling, S0353, billed.profile.gap_after_s0353_days, "WITHIN_30_OF_S0353", _AFTER_S0353, edit=12
+    )
 
 
 def within_30_of_s0354(billed: BilledLine, settling: Settling) -> Finding | None:
-    gap_days = billed.profile.gap_between_s0354_days
-    return _gap(billed, settling, "S0354", gap_days, "WITHIN_30_OF_S0354", Codes("CO", "119", ("M86",)), 13)
+    return _gap(
+        billed, settling, "S0354", billed.profile.gap_between_s0354_days, "WITHIN_30_OF_S0354", _AFTER_S0354, edit=13
+    )
 
 
 def _gap_words(it: Subject, because: Because, code: str) -> Words:
@@ -602,7 +618,7 @@ def _gap_words(it: Subject, because: Because, code: str) -> Words:
     distances = [f"{_distance(it.line.service_date - day)} {code} on {iso(day)}" for _, day in blocking]
     return (
         f"{it} is {' and '.join(distances)}; payable from {iso(int(free or 0))}.",
-        tuple(Evidence("claim-line", ref, f"{code} on {iso(day)}, paid") for ref, day in blocking),
+        tuple(evidence_of("claim-line", ref, f"{code} on {iso(day)}, paid") for ref, day in blocking),
     )
 
 
@@ -640,7 +656,7 @@ def _calendar_month(it: Subject, because: Because) -> Words:
     ref, day = because
     return (
         f"{it} falls in a calendar month for which S0354 was paid already, on {iso(int(day or 0))}.",
-        (Evidence("claim-line", str(ref), f"S0354 on {iso(int(day or 0))}, paid"),),
+        (evidence_of("claim-line", str(ref), f"S0354 on {iso(int(day or 0))}, paid"),),
     )
 
 
@@ -663,7 +679,7 @@ def _max_months(it: Subject, because: Because) -> Words:
     order_id, months = because
     said = f"maximum of {months} months"
     return f"{it} exceeds the {said} of order {order_id}: all of them are used up.", (
-        Evidence("order", str(order_id), said),
+        evidence_of("order", str(order_id), said),
     )
 
 
@@ -687,8 +703,8 @@ def _paid(it: Subject, because: Because) -> Words:
     return (
         f"{it} pays {usd(int(paid or 0))}{owes}: order {order_id}, treatment since {since}, agreed fee {usd(int(fee or 0))}.",
         (
-            Evidence("order", str(order_id), f"on the pathway, treatment since {since}"),
-            Evidence(
+            evidence_of("order", str(order_id), f"on the pathway, treatment since {since}"),
+            evidence_of(
                 "agreement", it.claim.billing_npi, f"in network for plan {it.claim.plan_id}, fee {usd(int(fee or 0))}"
             ),
         ),
@@ -708,7 +724,7 @@ def _voided(it: Subject, because: Because) -> Words:
     how, by = because
     said = f"{how} claim {by}"
     return f"{it} is void: claim {it.claim.claim_id} was {said}.", (
-        Evidence("claim", str(by), f"takes claim {it.claim.claim_id} out"),
+        evidence_of("claim", str(by), f"takes claim {it.claim.claim_id} out"),
     )
 
 

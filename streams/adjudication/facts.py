@@ -6,24 +6,24 @@ because a fact's content is all of its fields *but* `event_id` (rules.md section
 Dates are `Day` numbers (days.py), instants are microseconds since the epoch in UTC, money is integer cents.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .days import Day
 
 Cents = int
 Micros = int
 
-SELECTED = "SELECTED"
-WITHDRAWN = "WITHDRAWN"
-STARTED = "STARTED"
-CANCELLED = "CANCELLED"
+SELECTED: Final = "SELECTED"
+WITHDRAWN: Final = "WITHDRAWN"
+STARTED: Final = "STARTED"
+CANCELLED: Final = "CANCELLED"
 
-ORIGINAL = "1"
-REPLACEMENT = "7"
-VOID = "8"
+ORIGINAL: Final = "1"
+REPLACEMENT: Final = "7"
+VOID: Final = "8"
 
-S0353 = "S0353"  # initial treatment planning, once
-S0354 = "S0354"  # care coordination of an established patient
+S0353: Final = "S0353"  # initial treatment planning, once
+S0354: Final = "S0354"  # care coordination of an established patient
 S_CODES = frozenset((S0353, S0354))
 
 

@@ -6,10 +6,10 @@ Decide and evolve in one function, pure but for the record, which it owns (recor
 no arrival order but the one in which it is called, and that shows in the history fields alone (rules.md section 1).
 """
 
-import hashlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import Any
 
 from .agreements import Agreements
 from .decisions import (
@@ -24,10 +24,12 @@ from .decisions import (
     Position,
     Refusal,
     Ruling,
+    new,
 )
 from .edits import explain
 from .facts import (
     VOID,
+    Cents,
     Claim,
     Fact,
     MemberEligibility,
@@ -44,13 +46,22 @@ from .record import LineKey, PatientRecord
 from .settlement import Rulings, settle_last, settle_patient
 
 
-class Step(NamedTuple):
+class Step:
     """What one fact led to."""
 
-    decisions: tuple[Decision, ...] = ()  # in the order in which they are to be published
-    notices: tuple[EligibilityNotice, ...] = ()
-    refusal: Refusal | None = None  # the fact was not taken in: it belongs to the dead letters
-    changed: bool = False  # whether the record is another one than before
+    __slots__ = ("changed", "decisions", "notices", "refusal")
+
+    def __init__(
+        self,
+        decisions: tuple[Decision, ...] = (),
+        notices: tuple[EligibilityNotice, ...] = (),
+        refusal: Refusal | None = None,
+        changed: bool = False,
+    ) -> None:
+        self.decisions = decisions  # in the order in which they are to be published
+        self.notices = notices
+        self.refusal = refusal  # the fact was not taken in: it belongs to the dead letters
+        self.changed = changed  # whether the record is another one than before
 
 
 REPEATED = Step()
@@ -170,7 +181,7 @@ def _publish(record: PatientRecord, rulings: Rulings, caused_by: str) -> tuple[D
         changed.sort(key=_publish_order)
     decisions = tuple(_next_version(record, key, ruling, position, caused_by) for key, ruling, position in changed)
     for decision, (key, ruling, _) in zip(decisions, changed, strict=True):
-        record.positions[key] = Position(decision.version, decision.decision_id, ruling)
+        record.positions[key] = new(Position, (decision.version, decision.decision_id, ruling))
     return decisions
 
 
@@ -185,44 +196,52 @@ def _next_version(
 ) -> Decision:
     claim_id, line_number = key
     claim = record.claims[claim_id]
-    (line,) = [line for line in claim.lines if line.line_number == line_number]
-    explanation, evidence = explain(ruling.reason, claim, line, ruling.because)
-    paid_before = position.ruling.paid_cents if position else 0
-    decision = Decision(
-        decision_id="",
-        patient_id=record.patient_id,
-        claim_id=claim_id,
-        line_number=line_number,
-        version=position.version + 1 if position else 1,
-        supersedes=position.decision_id if position else None,
-        outcome=ruling.outcome,
-        reason=ruling.reason,
-        procedure_code=line.procedure_code,
-        service_date=line.service_date,
-        billing_npi=claim.billing_npi,
-        order_id=ruling.order_id,
-        charge_cents=line.charge_cents,
-        allowed_cents=ruling.allowed_cents,
-        paid_cents=ruling.paid_cents,
-        paid_before_cents=paid_before,
-        change_cents=ruling.paid_cents - paid_before,
-        member_owes_cents=sum(adjustment.cents for adjustment in ruling.adjustments if _member_owes(adjustment)),
-        adjustments=ruling.adjustments,
-        next_payable_date=ruling.next_payable_date,
-        explanation=explanation,
-        evidence=evidence,
-        policy=ruling.policy,
-        agreements=ruling.agreements,
-        caused_by=caused_by,
-    )
-    check_money(decision)
     assert claim.frequency_code != VOID, "a void's own lines get no decision"
-    return Decision._make((decision_id(decision), *decision[1:]))
+    (line,) = [line for line in claim.lines if line.line_number == line_number]
+    outcome, reason, order_id, allowed, paid, adjustments, next_payable_date, because, policy, agreements = ruling
+    explanation, evidence = explain(reason, claim, line, because)
+    version, supersedes, paid_before = 1, None, 0
+    if position is not None:
+        version, supersedes, paid_before = position.version + 1, position.decision_id, position.ruling.paid_cents
+    told = (
+        "",  # decision_id
+        record.patient_id,
+        claim_id,
+        line_number,
+        version,
+        supersedes,
+        outcome,
+        reason,
+        line.procedure_code,
+        line.service_date,
+        claim.billing_npi,
+        order_id,
+        line.charge_cents,
+        allowed,
+        paid,
+        paid_before,
+        paid - paid_before,  # change_cents
+        _member_owes_cents(adjustments),
+        adjustments,
+        next_payable_date,
+        explanation,
+        evidence,
+        policy,
+        agreements,
+        caused_by,
+    )
+    decision = new(Decision, told)
+    check_money(decision)
+    return new(Decision, (decision_id(decision), *told[1:]))
 
 
-def _member_owes(adjustment: Adjustment) -> bool:
+def _member_owes_cents(adjustments: tuple[Adjustment, ...]) -> Cents:
     """Patient responsibility, but for PR-31: eligibility that nobody has on record is no bill (rules.md section 4)."""
-    return adjustment.group == "PR" and adjustment.carc != "31"
+    owed = 0
+    for group, carc, _, cents in adjustments:
+        if group == "PR" and carc != "31":
+            owed += cents
+    return owed
 
 
 @lru_cache(maxsize=16_384)
@@ -238,15 +257,48 @@ def decision_id(decision: Decision) -> str:
     holds a zero byte (intake refuses it), so no two contents share a text. `caused_by` is left out, so that the same decision
     reached through another publisher's copy of a fact has the same id.
     """
-    parts = [str(value) for value in decision[1:18]]
-    parts += [str(len(decision.adjustments)), *[_written(adjustment) for adjustment in decision.adjustments]]
-    parts += [str(decision.next_payable_date), decision.explanation, str(len(decision.evidence))]
-    for evidence in decision.evidence:
-        parts += evidence
-    parts += [decision.policy.id, str(decision.policy.version), str(len(decision.agreements))]
-    for npi, version in decision.agreements:
-        parts += [npi, str(version)]
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    (
+        _,
+        patient_id,
+        claim_id,
+        line_number,
+        version,
+        supersedes,
+        outcome,
+        reason,
+        procedure_code,
+        service_date,
+        billing_npi,
+        order_id,
+        charge_cents,
+        allowed_cents,
+        paid_cents,
+        paid_before_cents,
+        change_cents,
+        member_owes_cents,
+        adjustments,
+        next_payable_date,
+        explanation,
+        evidence,
+        policy,
+        agreements,
+        _,
+    ) = decision
+    line = f"{patient_id}\0{claim_id}\0{line_number}\0{version}\0{supersedes}\0{outcome}\0{reason}"
+    order = (
+        f"{procedure_code}\0{service_date}\0{billing_npi}\0{order_id}\0{charge_cents}\0{allowed_cents}\0{paid_cents}"
+    )
+    text = f"{line}\0{order}\0{paid_before_cents}\0{change_cents}\0{member_owes_cents}\0{len(adjustments)}"
+    for adjustment in adjustments:
+        text += f"\0{_written(adjustment)}"
+    text += f"\0{next_payable_date}\0{explanation}\0{len(evidence)}"
+    for kind, ref, says in evidence:
+        text += f"\0{kind}\0{ref}\0{says}"
+    policy_id, policy_version = policy
+    text += f"\0{policy_id}\0{policy_version}\0{len(agreements)}"
+    for npi, agreement_version in agreements:
+        text += f"\0{npi}\0{agreement_version}"
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def check_money(decision: Decision) -> None:

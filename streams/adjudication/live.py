@@ -1,20 +1,20 @@
 """Which claims are live, and in which order their lines settle (rules.md section 2)."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .days import Day
 from .facts import REPLACEMENT, VOID, Claim
 
 # What is wrong with a reference, in the words that the explanation uses.
-NO_REFERENCE = "names no claim"
-NAMES_ITSELF = "names itself"
-NAMES_A_VOID = "names a void"
-OTHER_BILLING_PROVIDER = "names a claim of another billing provider"
+NO_REFERENCE: Final = "names no claim"
+NAMES_ITSELF: Final = "names itself"
+NAMES_A_VOID: Final = "names a void"
+OTHER_BILLING_PROVIDER: Final = "names a claim of another billing provider"
 
-VOIDED_BY = "voided by"
-REPLACED_BY = "replaced by"
-OVERTAKEN_BY = "overtaken by"  # another, later replacement of the same claim stands
+VOIDED_BY: Final = "voided by"
+REPLACED_BY: Final = "replaced by"
+OVERTAKEN_BY: Final = "overtaken by"  # another, later replacement of the same claim stands
 
 Place = tuple[Day, str]  # (received date, claim id) of the first claim in the chain
 

@@ -5,7 +5,7 @@ FAQ "How do I submit the S-codes for reimbursement?": a notice of eligibility on
 
 from .agreements import Agreements, span_on
 from .days import iso
-from .decisions import EligibilityNotice
+from .decisions import EligibilityNotice, new
 from .facts import S0353, S0354, WITHDRAWN, MemberEligibility, PathwaySelection
 from .policy import Policy
 
@@ -17,21 +17,24 @@ def notice_of(
     day = order.effective_from
     span = span_on(agreements.standing(order.ordering_npi), order.plan_id, day)
     reason, explanation = _entitles(order, eligibility, in_network=span is not None)
-    return EligibilityNotice(
-        patient_id=order.patient_id,
-        order_id=order.order_id,
-        order_version=order.order_version,
-        eligible=reason == "ELIGIBLE",
-        reason=reason,
-        explanation=explanation,
-        procedure_codes=(S0353, S0354) if reason == "ELIGIBLE" else (),
-        effective_from=day,
-        effective_to=order.effective_to,
-        max_months=order.max_months,
-        s0353_fee_cents=span.s0353_fee_cents if span else None,
-        s0354_fee_cents=span.s0354_fee_cents if span else None,
-        policy=policy.on(day).ref,
-        caused_by=order.event_id,
+    return new(
+        EligibilityNotice,
+        (
+            order.patient_id,
+            order.order_id,
+            order.order_version,
+            reason == "ELIGIBLE",
+            reason,
+            explanation,
+            (S0353, S0354) if reason == "ELIGIBLE" else (),  # procedure_codes
+            day,
+            order.effective_to,
+            order.max_months,
+            span.s0353_fee_cents if span else None,
+            span.s0354_fee_cents if span else None,
+            policy.on(day).ref,
+            order.event_id,
+        ),
     )
 
 

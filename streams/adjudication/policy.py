@@ -4,13 +4,13 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .days import Day
 from .decisions import BUNDLED, DENIED, PolicyRef
 
-PATIENT_SCOPE = "patient"
-ORDER_SCOPE = "order"
+PATIENT_SCOPE: Final = "patient"
+ORDER_SCOPE: Final = "order"
 
 
 class PolicyProfile(NamedTuple):

@@ -1,7 +1,7 @@
 """What a payable line pays (rules.md section 4; FAQ "How much is the reimbursement for the S-codes?": the lesser of billed charges,
 and member cost shares where the benefit plan has them)."""
 
-from .decisions import Adjustment
+from .decisions import Adjustment, new
 from .facts import Cents, CostShare
 
 
@@ -47,15 +47,17 @@ def price(
 
     # In the order of their written form: "CO-119..." < "CO-45" < "PR-1" < "PR-2" < "PR-3".
     adjustments = tuple(
-        Adjustment(group, carc, rarcs, cents)
-        for group, carc, rarcs, cents in (
-            ("CO", "119", ("N362",), charge_cents - unit),
-            ("CO", "45", (), unit - allowed),
-            ("PR", "1", (), deductible),
-            ("PR", "2", (), coinsurance),
-            ("PR", "3", (), copay),
-        )
-        if cents
+        [
+            new(Adjustment, adjustment)
+            for adjustment in (
+                ("CO", "119", ("N362",), charge_cents - unit),
+                ("CO", "45", (), unit - allowed),
+                ("PR", "1", (), deductible),
+                ("PR", "2", (), coinsurance),
+                ("PR", "3", (), copay),
+            )
+            if adjustment[3]
+        ]
     )
     # Invariant 3 of rules.md section 6, guarded in production.
     assert 0 <= paid <= allowed <= min(fee_cents, unit), "a price out of bounds"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from .agreements import Agreements
-from .decisions import DENIED, PAID, Adjustment, Ruling
+from .decisions import DENIED, PAID, Adjustment, Because, Ruling, new
 from .edits import BilledLine, Finding, decide, signature, voided
-from .facts import ORIGINAL, S0353, S0354, S_CODES, Claim
+from .facts import ORIGINAL, S0353, S0354, S_CODES, Cents, Claim
 from .live import Place, Roll, call_the_roll
 from .policy import Policy
 from .pricing import price
@@ -41,8 +41,15 @@ class Settlement(Settling):
             assert finding.order_id is not None, "a paid line has a governing order"
             code = billed.line.procedure_code
             line = billed.line
-            counted = CountedLine(
-                line.service_date, billed.claim.claim_id, line.line_number, finding.order_id, billed.claim.billing_npi
+            counted = new(
+                CountedLine,
+                (
+                    line.service_date,
+                    billed.claim.claim_id,
+                    line.line_number,
+                    finding.order_id,
+                    billed.claim.billing_npi,
+                ),
             )
             self.count(code, counted)
         return finding
@@ -110,9 +117,10 @@ def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, pol
     ):
         return None
     decided: Decided = []
-    for billed in sorted(
-        settlement.billed(claim, None), key=lambda billed: (billed.line.procedure_code, billed.line.line_number)
-    ):
+    lines = settlement.billed(claim, None)
+    if len(lines) > 1:
+        lines.sort(key=lambda billed: (billed.line.procedure_code, billed.line.line_number))
+    for billed in lines:
         finding = settlement.settle(billed)
         if finding.outcome == PAID and billed.line.procedure_code == S0353 and settlement.gaps_measured:
             return None
@@ -124,49 +132,60 @@ def settle_last(record: PatientRecord, claim: Claim, agreements: Agreements, pol
 
 def _priced(decided: Decided) -> Rulings:
     """The rulings of settled lines. The deductible is used up across a claim's paid lines in line-number order."""
-    rulings = {
-        (billed.claim.claim_id, billed.line.line_number): _unpaid(billed, finding)
-        for billed, finding in decided
-        if finding.outcome != PAID
-    }
+    if len(decided) > 1:
+        decided = sorted(decided, key=_claim_and_line)
+    rulings: Rulings = {}
     deductible_used: dict[str, int] = {}
-    paid = [
-        (billed.claim.claim_id, billed.line.line_number, billed, finding)
-        for billed, finding in decided
-        if finding.outcome == PAID
-    ]
-    for claim_id, line_number, billed, finding in sorted(paid, key=lambda entry: entry[:2]):
-        cost_share, line = billed.claim.cost_share, billed.line
+    for billed, finding in decided:
+        claim_id, line = billed.claim.claim_id, billed.line
+        if finding.outcome != PAID:
+            rulings[claim_id, line.line_number] = _unpaid(billed, finding)
+            continue
+        cost_share = billed.claim.cost_share
         used = deductible_used.get(claim_id, 0)
         left = max(cost_share.deductible_remaining_cents, 0) - used
         priced = price(line.charge_cents, line.units, billed.fee_cents, cost_share, left)
         deductible_used[claim_id] = used + priced.deductible_used_cents
-        owed = priced.allowed_cents - priced.paid_cents
-        rulings[claim_id, line_number] = Ruling(
-            PAID,
-            finding.reason,
-            finding.order_id,
-            priced.allowed_cents,
-            priced.paid_cents,
-            priced.adjustments,
-            finding.next_payable_date,
-            (*finding.because, priced.paid_cents, owed),
-            billed.profile.ref,
-            billed.agreements,
+        because = (*finding.because, priced.paid_cents, priced.allowed_cents - priced.paid_cents)
+        rulings[claim_id, line.line_number] = _ruling(
+            billed, finding, priced.allowed_cents, priced.paid_cents, priced.adjustments, because
         )
     return rulings
 
 
+def _claim_and_line(entry: tuple[BilledLine, Finding]) -> LineKey:
+    billed, _ = entry
+    return (billed.claim.claim_id, billed.line.line_number)
+
+
 def _unpaid(billed: BilledLine, finding: Finding) -> Ruling:
-    return Ruling(
-        finding.outcome,
-        finding.reason,
-        finding.order_id,
-        0,
-        0,
-        (Adjustment(*finding.codes, billed.line.charge_cents),) if finding.codes is not None else (),
-        finding.next_payable_date,
-        finding.because,
-        billed.profile.ref,
-        billed.agreements,
+    adjustments: tuple[Adjustment, ...] = ()
+    if finding.codes is not None:
+        group, carc, rarcs = finding.codes
+        adjustments = (new(Adjustment, (group, carc, rarcs, billed.line.charge_cents)),)
+    return _ruling(billed, finding, 0, 0, adjustments, finding.because)
+
+
+def _ruling(
+    billed: BilledLine,
+    finding: Finding,
+    allowed_cents: Cents,
+    paid_cents: Cents,
+    adjustments: tuple[Adjustment, ...],
+    because: Because,
+) -> Ruling:
+    return new(
+        Ruling,
+        (
+            finding.outcome,
+            finding.reason,
+            finding.order_id,
+            allowed_cents,
+            paid_cents,
+            adjustments,
+            finding.next_payable_date,
+            because,
+            billed.profile.ref,
+            billed.agreements,
+        ),
     )

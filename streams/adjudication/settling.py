@@ -1,7 +1,7 @@
 """A patient in the middle of being settled: what the edits may ask about the patient and the lines that settled before."""
 
-from bisect import bisect_left, bisect_right, insort
-from typing import NamedTuple
+from bisect import bisect_left, insort
+from typing import NamedTuple, cast
 
 from .agreements import Agreements
 from .days import Day, same_calendar_month
@@ -47,8 +47,9 @@ class Settling:
         counted = self._counted.get(code)
         if not counted:
             return []
-        low = bisect_right(counted, day - gap_days, key=_service_date)
-        high = bisect_left(counted, day + gap_days, key=_service_date)
+        # a line sorts by its service date first, and behind the bare date
+        low = bisect_left(counted, _on(day - gap_days + 1))
+        high = bisect_left(counted, _on(day + gap_days))
         return counted[low:high]
 
     def counted(self) -> list[CountedLine]:
@@ -86,5 +87,6 @@ class Settling:
         )
 
 
-def _service_date(counted: CountedLine) -> Day:
-    return counted.service_date
+def _on(day: Day) -> CountedLine:
+    """What sorts before every line of a day, and behind those of the days before."""
+    return cast(CountedLine, (day,))

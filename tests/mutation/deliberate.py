@@ -195,14 +195,14 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "gap: 30 days after are not enough",
         "settling",
-        "bisect_right(counted, day - gap_days, key",
-        "bisect_left(counted, day - gap_days, key",
+        "bisect_left(counted, _on(day - gap_days + 1))",
+        "bisect_left(counted, _on(day - gap_days))",
     ),
     Patch(
         "gap: 30 days before are not enough",
         "settling",
-        "bisect_left(counted, day + gap_days, key",
-        "bisect_right(counted, day + gap_days, key",
+        "bisect_left(counted, _on(day + gap_days))",
+        "bisect_left(counted, _on(day + gap_days + 1))",
     ),
     Patch(
         "gap: later lines do not block",
@@ -266,8 +266,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "cost share: the deductible in settling order",
         "settlement",
-        "in sorted(paid, key=lambda entry: entry[:2]):",
-        "in paid:",
+        "decided = sorted(decided, key=_claim_and_line)",
+        "pass",
     ),
     # live claims and settling order
     Patch(
