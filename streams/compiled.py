@@ -19,6 +19,7 @@ ROOT = STREAMS.parent
 BUILDS = STREAMS / "__compiled__"
 VARIABLE = "PATHWAY_BILLING_COMPILED"
 
+AGENTS = ("adjudicator.py", "intake.py", "patient_state.py")  # of the agents, what runs for every fact
 CODECS = "made_codecs"  # the codec's functions, one for each schema, as a module of `streams`
 
 
@@ -38,10 +39,12 @@ def use() -> None:
         return
     import schemas
     import streams.adjudication
+    import streams.agents
 
     sys.path.append(str(build))  # the library that the modules of a build share
     streams.__path__.insert(0, str(build / "streams"))
     streams.adjudication.__path__.insert(0, str(build / "streams" / "adjudication"))
+    streams.agents.__path__.insert(0, str(build / "streams" / "agents"))
     schemas.__path__.insert(0, str(build / "schemas"))
 
 
@@ -60,6 +63,7 @@ def build_folder() -> Path:
     """The folder of a build of the source as it is, for this Python."""
     digest = hashlib.blake2b(f"{sys.version} {sysconfig.get_platform()}".encode(), digest_size=10)
     sources = [*(STREAMS / "adjudication").glob("*.py"), *(ROOT / "schemas").glob("*.avsc")]
+    sources += [STREAMS / "agents" / name for name in AGENTS]
     for path in sorted([*sources, ROOT / "schemas" / "codec.py", STREAMS / "compiling.py"]):
         digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
     return BUILDS / digest.hexdigest()

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from streams.compiled import BUILDS, CODECS, ROOT, STREAMS, build_folder
+from streams.compiled import AGENTS, BUILDS, CODECS, ROOT, STREAMS, build_folder
 
 _VALUES = ("facts.py", "decisions.py")
 """Hold nothing but named tuples, which are written in C already; their type hints, which mypyc drops, decode the patient state."""
@@ -30,20 +30,20 @@ def build() -> Path:
 
     with tempfile.TemporaryDirectory(prefix="pathway-billing-") as name:
         work = Path(name)
-        (work / "streams").mkdir()
-        (work / "streams" / "__init__.py").touch()
-        shutil.copytree(STREAMS / "adjudication", work / "streams" / "adjudication")
-        shutil.copytree(ROOT / "schemas", work / "schemas")
+        for package in ("streams", "schemas"):
+            shutil.copytree(ROOT / package, work / package, ignore=shutil.ignore_patterns(BUILDS.name, "__pycache__"))
+        (work / "streams" / "__init__.py").write_text("")
         (work / "streams" / f"{CODECS}.py").write_text(_codecs_module(), "utf-8")
         modules = [
             *(f"streams/adjudication/{path.name}" for path in _rules()),
+            *(f"streams/agents/{name}" for name in AGENTS),
             "schemas/codec.py",
             f"streams/{CODECS}.py",
         ]
         os.chdir(work)  # mypyc names modules by their paths from here
         setup(
             name="pathway-billing-compiled",
-            ext_modules=mypycify(["--config-file=", *modules], opt_level="3", debug_level="0"),
+            ext_modules=mypycify(["--config-file=", "--ignore-missing-imports", "--follow-imports=silent", *modules], opt_level="3", debug_level="0"),
             script_args=["--quiet", "build_ext", "--build-lib", "out", "--build-temp", "temp"],
         )
         os.chdir(ROOT)

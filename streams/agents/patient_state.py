@@ -10,24 +10,23 @@ patient_id                                  the head: every other fact, and segm
 patient_id, a zero byte, segment number     segment 1, 2, 3 ...
 ==========================================  =======================================================================
 
-A value is one byte, the format's version, and a MessagePack array: compact, and encoded and decoded in about a microsecond a
-claim. What derives from the facts is not stored. Patient ids hold no zero byte (intake refuses it).
+A value is one byte, the format's version, and a MessagePack array: compact, and decoded in about a microsecond a claim. What
+derives from the facts is not stored. Patient ids hold no zero byte (intake refuses it).
+
+Facts and positions are frozen, so each is encoded once and its bytes are kept beside it: a patient who is stored again for one more
+claim copies the bytes of the others (8.3 -> 3 microseconds a value).
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import msgspec
 
 from streams.adjudication.decisions import Position
 from streams.adjudication.facts import (
-    Claim,
-    MemberEligibility,
-    PathwaySelection,
-    ReadjudicationRequested,
-    TreatmentStart,
+    PatientFact,
 )
-from streams.adjudication.record import PatientRecord
+from streams.adjudication.record import LineKey, PatientRecord
+from streams.agents.stored_values import Head, Segment
 from streams.runtime.failure import WorkerFailure
 
 FORMAT_VERSION = 1
@@ -45,30 +44,16 @@ class UnknownStateFormat(WorkerFailure):
     """A table value of a format that this version does not know: it was written by a newer one."""
 
 
-class _Segment(NamedTuple):
-    claims: tuple[Claim, ...]
-    positions: tuple[tuple[str, int, Position], ...]  # claim_id, line_number
-
-
-class _Head(NamedTuple):
-    orders: tuple[PathwaySelection, ...]  # every version that was taken in
-    starts: tuple[TreatmentStart, ...]
-    eligibility: tuple[MemberEligibility, ...]
-    expired: tuple[str, ...]  # claim ids, sorted
-    readjudications: tuple[ReadjudicationRequested, ...]
-    segments: int  # how many there are, segment 0 included
-    first: _Segment
-
-
 _encode = msgspec.msgpack.Encoder().encode
-_decode_head = msgspec.msgpack.Decoder(_Head).decode
-_decode_segment = msgspec.msgpack.Decoder(_Segment).decode
+_Parts = tuple[object, ...]  # fields of a head or segment, its facts and positions encoded already (msgspec.Raw)
+_decode_head = msgspec.msgpack.Decoder(Head).decode
+_decode_segment = msgspec.msgpack.Decoder(Segment).decode
 
 
 class StoredPatient:
     """A patient's record together with where its parts are stored."""
 
-    __slots__ = ("_dirty", "_key", "_segment_of", "_segments", "record")
+    __slots__ = ("_dirty", "_facts", "_key", "_positions", "_segment_of", "_segments", "record")
 
     def __init__(self, record: PatientRecord) -> None:
         self.record = record
@@ -76,6 +61,10 @@ class StoredPatient:
         self._segments: list[tuple[list[str], int]] = [([], 0)]  # claim ids and encoded size of each
         self._segment_of: dict[str, int] = {}
         self._dirty: set[int] = set()
+        self._facts: dict[
+            int, tuple[PatientFact, msgspec.Raw]
+        ] = {}  # by id(), which is the fact's own while it is held here
+        self._positions: dict[LineKey, tuple[Position, msgspec.Raw]] = {}
 
     @classmethod
     def load(cls, patient_id: str, get: Callable[[bytes], bytes | None]) -> "StoredPatient":
@@ -102,7 +91,7 @@ class StoredPatient:
             stored._take(number, _decode_segment(_body(value)), len(value))
         return stored
 
-    def _take(self, number: int, segment: _Segment, size_bytes: int) -> None:
+    def _take(self, number: int, segment: Segment, size_bytes: int) -> None:
         claim_ids, _ = self._segments[number]
         for claim in segment.claims:
             self.record.keep_claim(claim)
@@ -142,30 +131,45 @@ class StoredPatient:
             put(_segment_key(self._key, number) if number else self._key, value)
         self._dirty.clear()
 
-    def _segment(self, number: int) -> _Segment:
-        record = self.record
-        claims = tuple(record.claims[claim_id] for claim_id in self._segments[number][0])
-        return _Segment(
-            claims,
-            tuple(
-                (claim.claim_id, line.line_number, position)
-                for claim in claims
-                for line in claim.lines
-                if (position := record.positions.get((claim.claim_id, line.line_number))) is not None
-            ),
-        )
+    def _segment(self, number: int) -> _Parts:
+        """A `Segment`."""
+        known, decided = self.record.claims, self.record.positions
+        claims, positions = [], []
+        for claim_id in self._segments[number][0]:
+            claim = known[claim_id]
+            claims.append(self._fact(claim))
+            for line in claim.lines:
+                key = (claim_id, line.line_number)
+                position = decided.get(key)
+                if position is not None:
+                    positions.append(self._position(key, position))
+        return (claims, positions)
 
-    def _head(self) -> _Head:
-        record = self.record
-        return _Head(
-            tuple(order for versions in record.order_versions.values() for order in versions.values()),
-            tuple(start for versions in record.start_versions.values() for start in versions.values()),
-            tuple(record.eligibility_versions.values()),
-            tuple(sorted(record.expired)),
-            tuple(record.readjudications.values()),
+    def _head(self) -> _Parts:
+        """A `Head`."""
+        record, fact = self.record, self._fact
+        return (
+            [fact(order) for versions in record.order_versions.values() for order in versions.values()],
+            [fact(start) for versions in record.start_versions.values() for start in versions.values()],
+            [fact(eligibility) for eligibility in record.eligibility_versions.values()],
+            sorted(record.expired),
+            [fact(request) for request in record.readjudications.values()],
             len(self._segments),
             self._segment(0),
         )
+
+    def _fact(self, fact: PatientFact) -> msgspec.Raw:
+        kept = self._facts.get(id(fact))
+        if kept is None:
+            kept = self._facts[id(fact)] = (fact, msgspec.Raw(_encode(fact)))
+        return kept[1]
+
+    def _position(self, key: LineKey, position: Position) -> msgspec.Raw:
+        """An entry of a segment's positions. A line that was decided anew has another position."""
+        kept = self._positions.get(key)
+        if kept is None or kept[0] is not position:
+            kept = self._positions[key] = (position, msgspec.Raw(_encode((*key, position))))
+        return kept[1]
 
 
 def is_patient_key(key: bytes) -> bool:
