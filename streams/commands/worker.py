@@ -108,6 +108,7 @@ def command(
         _supervise(processes, settings, instance_id, metrics_port)
 
     # Faust takes most of a second to import: only for a worker that starts.
+    from streams import metrics
     from streams.app import create_billing_app, lane_settings
     from streams.runtime.health import HealthServer
     from streams.runtime.settings import BatchLimits
@@ -123,6 +124,7 @@ def command(
         dead_letter_flood_limit=not allow_dead_letter_flood,
     )
     app = create_billing_app(lanes, policy, cache_claims=cache_claims)
+    metrics.violations.remember_in(lanes.state_folder)
     app.lanes.on_first_ready = lambda partitions: click.echo(_ready_line(settings, servers, partitions))
     services = [HealthServer(app.lanes, metrics_host, metrics_port)] if metrics_port else []
     run_worker(app, *services)
