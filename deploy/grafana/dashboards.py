@@ -41,7 +41,7 @@ class Panel(NamedTuple):
     stacked: bool = False
     logarithmic: bool = False
     colors: Mapping[str, str] | None = None  # of answers, by their names
-    names: bool = False  # a stat that shows the names of its answers
+    shows: str = "auto"  # a stat's: value, name, value_and_name; auto leaves the name of a single answer out
     empty: str = ""  # what no answer means; without it Grafana says "No data"
 
 
@@ -81,11 +81,18 @@ MARKS = (
 
 FIRING = Panel(
     "Alerts that fire",
-    "Each has a page in docs/runbooks with what is at stake and what to do.",
-    (Query('sum by (alertname, severity) (ALERTS{alertstate="firing"})', "{{alertname}} ({{severity}})"),),
+    "Red: a page, orange: a ticket. Each has a page in docs/runbooks with what is at stake and what to do.",
+    (
+        Query(
+            'max by (alertname) (ALERTS{alertstate="firing", severity="page"}) * 2'
+            ' or max by (alertname) (ALERTS{alertstate="firing", severity="ticket"})',
+            "{{alertname}}",
+        ),
+    ),
     kind="stat",
-    red=1,
-    names=True,
+    orange=1,
+    red=2,
+    shows="name",
     empty="none",
 )
 
@@ -520,6 +527,7 @@ ENGINE = Dashboard(
                         ),
                     ),
                     kind="stat",
+                    shows="value_and_name",
                 ),
             ),
         ),
@@ -755,6 +763,7 @@ def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
                 **({"noValue": panel.empty} if panel.empty else {}),
                 **({"custom": _drawn(panel)} if panel.kind == "timeseries" else {}),
                 **({"min": 0} if panel.kind == "bargauge" else {}),
+                **({"decimals": 0} if panel.unit == "short" and panel.kind != "timeseries" else {}),
             },
             "overrides": [_colored(name, color) for name, color in (panel.colors or {}).items()],
         },
@@ -829,7 +838,7 @@ def _options(panel: Panel) -> dict[str, Any]:
         "graphMode": "none",
         "justifyMode": "auto",
         "orientation": "auto",
-        "textMode": "name" if panel.names else "auto",
+        "textMode": panel.shows,
     }
 
 

@@ -86,9 +86,10 @@ def command(
 ) -> None:
     """Run a worker until stopped (Ctrl-C or SIGTERM). Start as many as there are partitions; they share the work.
 
-    It prints `ready: ...` when all its partitions are open. Exit code 0: stopped; 1: something was in doubt, and the last log
-    line says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers, or bad usage. With
-    --processes, when one ends the others are stopped too, and its exit code is returned: whoever restarts workers restarts all.
+    It prints `ready: ...` when all its partitions are open. Exit code 0: stopped; 1: something was in doubt, and the line
+    `worker stops: ...` of the log says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers,
+    or bad usage. With --processes, when one ends the others are stopped too, and its exit code is returned: whoever restarts
+    workers restarts all.
     """
     policy = chosen_policy(policy_file)
     learn_ids(("billing-decision", "eligibility-notice"))  # before there is anything to decide
