@@ -20,6 +20,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -34,6 +35,8 @@ class Declaration(NamedTuple):
     meaning: str
     program: str  # whose it is: worker, projector, verify, sweep or dead-letters
 
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, with its time of birth, which nobody asks for
 
 DECLARED: list[Declaration] = []
 

@@ -67,10 +67,11 @@ def series_names() -> set[str]:
 
 def test_only_declared_metrics_are_exported_and_as_they_are_declared() -> None:
     code = (
-        "import json, streams.metrics as m\n"
+        "import json, prometheus_client, streams.metrics as m\n"
         "regs = (m.REGISTRY, m.PROJECTOR_REGISTRY, m.VERIFY_REGISTRY, m.SWEEP_REGISTRY, m.DEAD_LETTER_COUNT_REGISTRY)\n"
         "import projections.ledger.projector, streams.runtime.health, streams.commands.dead_letters\n"
-        "print(json.dumps([[x.name, x.type] for r in regs for x in r.collect() if x.name.startswith('pathway')]))"
+        "print(json.dumps([[x.name, x.type] for r in regs for x in r.collect() if x.name.startswith('pathway')]))\n"
+        "assert not any(b'_created' in prometheus_client.generate_latest(r) for r in regs)"
     )
     found = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, cwd=ROOT).stdout
     exported = {name + ("_total" if kind == "counter" else ""): kind for name, kind in json.loads(found)}
@@ -269,8 +270,9 @@ def test_promtool_finds_no_fault() -> None:
 
 
 def test_each_alert_fires_when_it_should() -> None:
-    promtool("test", "rules", "tests.yml")
-    tests = yaml.safe_load((PROMETHEUS / "tests.yml").read_text())["tests"]
+    files = ("tests.yml", "tests_of_days.yml")
+    promtool("test", "rules", *files)
+    tests = [test for name in files for test in yaml.safe_load((PROMETHEUS / name).read_text())["tests"]]
     asked = [case for test in tests for case in test.get("alert_rule_test", [])]
     assert {case["alertname"] for case in asked if case.get("exp_alerts")} == set(ALERTS)
     assert {case["alertname"] for case in asked if not case.get("exp_alerts")} == set(ALERTS)

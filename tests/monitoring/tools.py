@@ -37,7 +37,7 @@ def program(name: str) -> str:
 def promtool(*arguments: str) -> str:
     """Run promtool in the folder of the rules; its output, and failure where it finds fault."""
     done = subprocess.run(
-        (program("promtool"), *arguments), cwd=PROMETHEUS, capture_output=True, text=True, timeout=60, check=False
+        (program("promtool"), *arguments), cwd=PROMETHEUS, capture_output=True, text=True, timeout=150, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
