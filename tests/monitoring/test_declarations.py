@@ -14,11 +14,13 @@ import yaml
 from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from deploy import metrics_page
 from deploy.grafana import dashboards
 from streams import metrics
+from streams.agents.tally import start_metrics
+from streams.policy_files import load_policy
 from tests.monitoring.tools import PROMETHEUS, ROOT, metric_names, promtool
 
 LABELS = {
@@ -267,6 +269,9 @@ def unknown_words(found: Any) -> Iterator[str]:
 def test_promtool_finds_no_fault() -> None:
     promtool("check", "config", "prometheus.yml")
     promtool("check", "rules", "--lint-fatal", "rules.yml")
+    start_metrics(load_policy())
+    for registry in (metrics.REGISTRY, metrics.PROJECTOR_REGISTRY, metrics.VERIFY_REGISTRY, metrics.SWEEP_REGISTRY):
+        promtool("check", "metrics", given=generate_latest(registry).decode())
 
 
 def test_each_alert_fires_when_it_should() -> None:

@@ -34,10 +34,16 @@ def program(name: str) -> str:
     return found
 
 
-def promtool(*arguments: str) -> str:
+def promtool(*arguments: str, given: str | None = None) -> str:
     """Run promtool in the folder of the rules; its output, and failure where it finds fault."""
     done = subprocess.run(
-        (program("promtool"), *arguments), cwd=PROMETHEUS, capture_output=True, text=True, timeout=150, check=False
+        (program("promtool"), *arguments),
+        cwd=PROMETHEUS,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
