@@ -161,6 +161,8 @@ def list_command(as_json: bool, settings: Settings, **named: Any) -> None:
 @kafka_options
 def count_command(form: str | None, textfile: Path | None, settings: Settings, **named: Any) -> None:
     """Count dead letters by state, reason and topic."""
+    if textfile is not None and any(value not in (None, ()) for value in named.values()):
+        raise UsageError("--textfile tells how all dead letters stand. Leave the filters out.")
     wanted = Filter(**named, states=())
     with _log(settings)[1] as log:
         counted = Counter(
