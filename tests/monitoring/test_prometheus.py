@@ -165,6 +165,9 @@ def write_config(home: Path, ports: dict[str, int]) -> Path:
     rules = re.sub(
         r"^( +for: )(\d+)([mh])$", lambda found: found[1] + found[2] + {"m": "s", "h": "m"}[found[3]], rules, flags=re.M
     )
+    looked_back = 'avg_over_time(up{job=~"pathway-billing-.*"}[5m])'
+    assert looked_back in rules
+    rules = rules.replace(looked_back, looked_back.replace("5m", "5s"))
     (home / "rules.yml").write_text(rules)
     (home / "prometheus.yml").write_text(yaml.safe_dump(config))
     return home / "prometheus.yml"
