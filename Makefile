@@ -66,9 +66,10 @@ monitoring: install  ## write the dashboards and the tables of docs/metrics.md a
 	$(BIN)/python -m deploy.grafana.dashboards
 	$(BIN)/python -m deploy.metrics_page
 
-lock: install  ## resolve requirements.lock anew from pyproject.toml
+lock: install  ## resolve requirements.lock anew from pyproject.toml, and the part of it that a container needs
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --group dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --constraints requirements.lock pyproject.toml --output-file requirements-run.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage mutants build streams/__compiled__ *.egg-info

@@ -9,8 +9,10 @@ BEGIN, END = "<!-- tables: made by `make monitoring` -->", "<!-- end of the tabl
 
 _PROGRAMS = {
     "worker": "The worker (`worker --metrics-port`)",
+    "projector": "The projector (`project --follow --metrics-port`)",
     "verify": "The verifier (`verify --textfile`), at its last run",
     "sweep": "The sweep (`sweep --textfile`), at its last run",
+    "dead-letters": "Dead letters (`dead-letters count --textfile`), at their last count",
 }
 
 

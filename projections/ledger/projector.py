@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from projections.ledger import metrics
 from projections.ledger.database import Database, LedgerError
 from projections.ledger.log import Batch, LedgerLog
 from projections.ledger.writer import (
@@ -16,6 +15,7 @@ from projections.ledger.writer import (
 )
 from projections.topic_reader import LogUnavailableError
 from schemas.wire import Unreadable
+from streams import metrics
 
 _LAG_EVERY_SECONDS = 5.0
 
@@ -31,6 +31,7 @@ class Projector:
         self._database = database
         self._log = log
         self.records: Counter[str] = Counter()  # written, by topic
+        self._measured_at: float | None = None
         add_partitions(database, log.topic_ids)
         self._go_on()
 
@@ -40,6 +41,7 @@ class Projector:
         targets = self._log.ends() if ends is None else ends
         moved = time.monotonic()
         while self._behind(targets):
+            self._measure_lag()
             batch = self._log.poll()
             if exactly:
                 batch = _cut(batch, targets)
@@ -54,16 +56,13 @@ class Projector:
         if exactly:
             self._go_on()  # the log was read further than the ledger was written
         else:
-            metrics.READY.set(1)
+            metrics.PROJECTOR_READY.set(1)
 
     def follow(self, stopped: Callable[[], bool]) -> None:
         """Write what is committed as it comes, until `stopped()`, which is asked four times a second."""
-        measured = 0.0
         while not stopped():
             self._write(self._log.poll())
-            if time.monotonic() - measured > _LAG_EVERY_SECONDS:
-                self._measure_lag()
-                measured = time.monotonic()
+            self._measure_lag()
 
     def _write(self, batch: Batch) -> bool:
         """Whether the ledger moved."""
@@ -73,16 +72,16 @@ class Projector:
         try:
             write_batch(self._database, batch.records, batch.before, batch.after)
         except OvertakenError:
-            metrics.OVERTAKEN.inc()
+            metrics.PROJECTOR_OVERTAKEN.inc()
             self._go_on()
             return True
         except Unreadable as error:
             raise LedgerError(
                 f"a record that only a worker may write cannot be read: {error}. Find out who wrote it."
             ) from error
-        metrics.TRANSACTION_SECONDS.observe(time.perf_counter() - began)
+        metrics.PROJECTOR_TRANSACTION_SECONDS.observe(time.perf_counter() - began)
         for topic, count in Counter(record.topic for record in batch.records).items():
-            metrics.RECORDS.labels(topic).inc(count)
+            metrics.PROJECTOR_RECORDS.labels(topic).inc(count)
             self.records[topic] += count
         return True
 
@@ -102,9 +101,14 @@ class Projector:
         return [key for key, target in targets.items() if standing[key] < target]
 
     def _measure_lag(self) -> None:
+        """Every few seconds: the question goes to the broker."""
+        if self._measured_at is not None and time.monotonic() - self._measured_at < _LAG_EVERY_SECONDS:
+            return
+        self._measured_at = time.monotonic()
         standing = self._log.stands_at()
         for (topic, partition), end in self._log.ends().items():
-            metrics.LAG_RECORDS.labels(topic, str(partition)).set(max(0, end - standing[topic, partition]))
+            metrics.PROJECTOR_LAG_RECORDS.labels(topic, str(partition)).set(max(0, end - standing[topic, partition]))
+        metrics.PROJECTOR_LOOK_TIMESTAMP_SECONDS.set_to_current_time()
 
 
 def _cut(batch: Batch, targets: Mapping[TopicPartition, int]) -> Batch:

@@ -3,11 +3,27 @@
 from collections import Counter
 
 from streams import metrics
-from streams.adjudication.decisions import OUTCOMES, Decision, EligibilityNotice
+from streams.adjudication.decisions import BUNDLED, DENIED, OUTCOMES, PAID, PENDED, VOIDED, Decision, EligibilityNotice
 from streams.adjudication.fold import Step
 from streams.adjudication.policy import Policy
 from streams.runtime.dead_letters import Reason
 from streams.topics import FACT_TOPICS, INPUT_TOPICS
+
+REASONS = {
+    PAID: ("PAID",),
+    DENIED: (
+        *("INVALID_UNITS", "INVALID_CHARGE", "INVALID_SERVICE_DATE", "DOS_AFTER_RECEIPT", "INVALID_ORIGINAL_REFERENCE"),
+        *("DUPLICATE", "NOT_ELIGIBLE", "UNTIMELY", "NOT_IN_NETWORK", "AUTH_MISMATCH", "NO_PATHWAY_AT_DOS"),
+        *("NO_TREATMENT_START", "BEFORE_ONSET", "AFTER_SPAN", "ORDERING_NOT_IN_NETWORK", "S0353_ONCE"),
+        *("WITHIN_30_OF_S0353", "WITHIN_30_OF_S0354", "CALENDAR_MONTH", "MAX_MONTHS"),
+    ),
+    BUNDLED: ("OFF_PATHWAY", "NO_PATHWAY_AT_DOS"),
+    PENDED: ("AWAIT_TREATMENT_START",),
+    VOIDED: ("VOIDED",),
+}
+"""Every reason that an outcome may have (rules.md section 3): the first of each is to be seen as an increase, too."""
+
+NOTICE_REASONS = ("ELIGIBLE", "WITHDRAWN", "OFF_PATHWAY", "ORDERING_NOT_IN_NETWORK", "NOT_ELIGIBLE")
 
 
 class BatchTally:
@@ -63,5 +79,8 @@ def start_metrics(policy: Policy) -> None:
     metrics.start_at_zero(metrics.RECORDS, INPUT_TOPICS)
     metrics.start_at_zero(metrics.REPEATED_FACTS, FACT_TOPICS)
     metrics.start_at_zero(metrics.DEAD_LETTERS, [reason.value for reason in Reason])
+    for outcome, reasons in REASONS.items():
+        metrics.start_at_zero(metrics.DECISIONS, [outcome] * len(reasons), reasons)
+    metrics.start_at_zero(metrics.NOTICES, NOTICE_REASONS)
     metrics.start_at_zero(metrics.CHARGED_CENTS, OUTCOMES)
     metrics.start_at_zero(metrics.TAKEN_BACK_CENTS, OUTCOMES)

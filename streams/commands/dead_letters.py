@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from prometheus_client import generate_latest
 
 from schemas.json_form import rfc3339_from_micros
+from streams import metrics
 from streams.adjudication.facts import Fact
+from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog
 from streams.console import masked
 from streams.dead_letters import (
@@ -154,27 +157,40 @@ def list_command(as_json: bool, settings: Settings, **named: Any) -> None:
 @click.option(
     "--prometheus", "form", flag_value="prometheus", help="In Prometheus' text format, for a textfile collector."
 )
+@textfile_option
 @kafka_options
-def count_command(form: str | None, settings: Settings, **named: Any) -> None:
+def count_command(form: str | None, textfile: Path | None, settings: Settings, **named: Any) -> None:
     """Count dead letters by state, reason and topic."""
+    if textfile is not None and any(value not in (None, ()) for value in named.values()):
+        raise UsageError("--textfile tells how all dead letters stand. Leave the filters out.")
     wanted = Filter(**named, states=())
     with _log(settings)[1] as log:
         counted = Counter(
             (letter.state, letter.reason, letter.place.topic) for letter in letters(log) if wanted.matches(letter)
         )
+    if form == "prometheus" or textfile is not None:
+        _measure(counted)
+    if textfile is not None:
+        write_textfile(textfile, metrics.DEAD_LETTER_COUNT_REGISTRY)
     if form == "json":
         rows = [{"state": s, "reason": r, "topic": t, "letters": n} for (s, r, t), n in sorted(counted.items())]
         click.echo(json.dumps({"letters": counted.total(), "open": _of_state(counted, OPEN), "by": rows}))
     elif form == "prometheus":
-        click.echo("# HELP pathway_billing_dead_letters_now Dead letters and how they stand")
-        click.echo("# TYPE pathway_billing_dead_letters_now gauge")
-        for (state, reason, topic), count in sorted(counted.items()):
-            labels = f'state="{state}",reason="{reason}",topic="{topic}"'
-            click.echo(f"pathway_billing_dead_letters_now{{{labels}}} {count}")
+        click.echo(generate_latest(metrics.DEAD_LETTER_COUNT_REGISTRY).decode(), nl=False)
     else:
         for (state, reason, topic), count in sorted(counted.items()):
             click.echo(f"{count:>8,}  {state:<9}  {reason:<12}  {topic}")
         click.echo(f"{counted.total():>8,}  dead letters, {_of_state(counted, OPEN):,} of them open")
+
+
+def _measure(counted: Counter[tuple[str, str, str]]) -> None:
+    """How letters stand, as metrics. What none is open of is shown as 0: an absent number would say that nobody counted."""
+    for reason in Reason:
+        for topic in INPUT_TOPICS:
+            metrics.DEAD_LETTERS_NOW.labels(OPEN, reason.value, topic).set(0)
+    for names, count in counted.items():
+        metrics.DEAD_LETTERS_NOW.labels(*names).set(count)
+    metrics.DEAD_LETTERS_TIMESTAMP_SECONDS.set_to_current_time()
 
 
 @command.command("show")

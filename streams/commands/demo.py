@@ -52,8 +52,9 @@ _SHOWN_DIFFERENCES = 10
 def command(patients: int, seed: int, rate: float | None, fast: bool, keep: bool, settings: Settings) -> None:
     """Watch a year of orders, treatment starts and claims go through Kafka and come out decided.
 
-    Starts an embedded Apache Kafka in a temporary folder (or uses the one named with --bootstrap-servers) and a worker, publishes
-    a made-up year, shows the decisions as they come, and compares them at the end with an offline fold of the same facts.
+    Starts an embedded Apache Kafka in a temporary folder (or uses the one named with --bootstrap-servers), a worker, a projector
+    and the console, and says where they listen. Publishes a made-up year, shows the decisions as they come, and compares them
+    at the end with an offline fold of the same facts.
     Exit code 0: all is right; 1: something differs, or could not be finished.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -93,9 +94,14 @@ def _perform(
         agreements = [fact for fact in facts if isinstance(fact, ProviderAgreement)]
         # before the worker starts: it reads all agreements that are there, and then decides
         publisher.publish_all(agreements)
-        console.print(f"Kafka is ready on {servers}, with {len(agreements)} provider agreements. Starting a worker.")
+        console.print(
+            f"Kafka is ready on {servers}, with {len(agreements)} provider agreements. Starting worker, projector and console."
+        )
         stage.start_worker()
         stage.start_projector()
+        stage.start_console()
+        for line in _addresses(stage):
+            console.print(line, markup=False, soft_wrap=True)  # to be clicked, or copied
 
         board = Scoreboard(len(facts), expected)
         board.published = len(agreements)
@@ -104,9 +110,7 @@ def _perform(
         _take_refused(board, dead_letters.read_to_end())
     _check(stage, board)
     _check_ledger(stage, board)
-    if keep:
-        stage.start_console()
-    else:
+    if not keep:
         stage.stop_worker()
     console.print(
         _verdict(board), style="bold green" if console.is_terminal else None, soft_wrap=not console.is_terminal
@@ -213,7 +217,7 @@ def _try_next(board: Scoreboard, stage: Stage, keep: bool) -> str:
     if not keep:
         return "\n".join(
             (
-                "\nTry next:",
+                "\nEverything is stopped. Try next:",
                 f"  {program} demo --keep                    and look around",
                 f"  {program} demo --patients 2000 --fast    ten times as much",
                 f"  {program} generate --output facts.jsonl  the facts",
@@ -231,10 +235,18 @@ def _try_next(board: Scoreboard, stage: Stage, keep: bool) -> str:
             f"  {program} generate --patients 20 --seed 2 | {program} publish -",
             f"  {program} next-billable --patient {changed_most.patient_id} --npi {changed_most.billing_npi} "
             f"--from {iso(changed_most.service_date)}",
-            f"The console, in a browser (docs/console.md): {stage.console_url}",
-            f"The worker's metrics (docs/metrics.md): {stage.metrics_url}",
+            *_addresses(stage),
             f"The ledger, as SQL tables (docs/ledger.md): {stage.settings.database_url}",
         )
+    )
+
+
+def _addresses(stage: Stage) -> tuple[str, ...]:
+    """Where to look, from now until everything stops."""
+    return (
+        f"The console, in a browser (docs/console.md): {stage.console_url}",
+        f"The worker's metrics (docs/metrics.md): {stage.metrics_url}",
+        f"The projector's metrics: {stage.projector_metrics_url}",
     )
 
 

@@ -19,6 +19,7 @@ from projections.ledger.projector import Projector
 from projections.ledger.rebuild import rebuild
 from projections.topic_reader import LogUnavailableError
 from streams.commands.options import metrics_options
+from streams.metrics import PROJECTOR_REGISTRY
 from streams.settings import (
     ProblemError,
     Settings,
@@ -119,7 +120,7 @@ class ledger_problems:  # noqa: N801 - reads as a statement: with ledger_problem
 
 def _serve_metrics(host: str, port: int) -> None:
     try:
-        start_http_server(port, host)
+        start_http_server(port, host, registry=PROJECTOR_REGISTRY)
     except OSError as error:
         raise UsageError(
             f"cannot serve metrics on {host}:{port} ({error.strerror}). Choose another --metrics-host or --metrics-port."

@@ -86,9 +86,10 @@ def command(
 ) -> None:
     """Run a worker until stopped (Ctrl-C or SIGTERM). Start as many as there are partitions; they share the work.
 
-    It prints `ready: ...` when all its partitions are open. Exit code 0: stopped; 1: something was in doubt, and the last log
-    line says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers, or bad usage. With
-    --processes, when one ends the others are stopped too, and its exit code is returned: whoever restarts workers restarts all.
+    It prints `ready: ...` when all its partitions are open. Exit code 0: stopped; 1: something was in doubt, and the line
+    `worker stops: ...` of the log says what and what to do (nothing uncommitted is visible: restart it); 2: no Kafka answers,
+    or bad usage. With --processes, when one ends the others are stopped too, and its exit code is returned: whoever restarts
+    workers restarts all.
     """
     policy = chosen_policy(policy_file)
     learn_ids(("billing-decision", "eligibility-notice"))  # before there is anything to decide
@@ -108,6 +109,7 @@ def command(
         _supervise(processes, settings, instance_id, metrics_port)
 
     # Faust takes most of a second to import: only for a worker that starts.
+    from streams import metrics
     from streams.app import create_billing_app, lane_settings
     from streams.runtime.health import HealthServer
     from streams.runtime.settings import BatchLimits
@@ -123,6 +125,7 @@ def command(
         dead_letter_flood_limit=not allow_dead_letter_flood,
     )
     app = create_billing_app(lanes, policy, cache_claims=cache_claims)
+    metrics.violations.remember_in(lanes.state_folder)
     app.lanes.on_first_ready = lambda partitions: click.echo(_ready_line(settings, servers, partitions))
     services = [HealthServer(app.lanes, metrics_host, metrics_port)] if metrics_port else []
     run_worker(app, *services)

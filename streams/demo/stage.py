@@ -53,6 +53,7 @@ class Stage:
         self._projector: _Child | None = None
         self._console: _Child | None = None
         self.metrics_url = ""
+        self.projector_metrics_url = ""
         self.console_url = ""
 
     def __enter__(self) -> Self:
@@ -109,10 +110,13 @@ class Stage:
 
     def start_projector(self) -> None:
         """Start a projector that writes the ledger of the folder; returns when it follows. Raises ProblemError."""
+        port = _free_port()
+        self.projector_metrics_url = f"http://127.0.0.1:{port}/metrics"
         command = (
             *(sys.executable, "-m", "streams.cli", "project", "--follow"),
             *("--bootstrap-servers", self.bootstrap_servers),
             *("--data", str(self.folder)),
+            *("--metrics-port", str(port)),
         )
         self._projector = self._start("projector", command)
 

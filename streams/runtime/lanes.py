@@ -241,6 +241,7 @@ class Lanes(mode.Service):
                 lag = max(0, self.app.consumer.highwater(tp) - position)
                 metrics.INPUT_LAG_RECORDS.labels(tp.topic, str(tp.partition)).set(lag)
                 lag_records += lag
+                metrics.INPUT_HELD_RECORDS.labels(tp.topic, str(tp.partition)).set(self.app.consumer.held_back(tp))
         return lag_records
 
     async def _serve(self, generation: int, partitions: frozenset[int]) -> None:

@@ -86,6 +86,11 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
         """The end of what can be read: records behind an open transaction of a publisher are not ours to decide yet."""
         return cast(int, self._ensure_consumer().last_stable_offset(tp))
 
+    def held_back(self, tp: TP) -> int:
+        """Offsets behind the end of what can be read: somebody's transaction is open there."""
+        consumer = self._ensure_consumer()
+        return cast(int, consumer.highwater(tp) - consumer.last_stable_offset(tp))
+
     async def _fetch_records(
         self,
         consumer: aiokafka.AIOKafkaConsumer,
@@ -124,6 +129,10 @@ class LaneConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def held_back(self, tp: TP) -> int:
+        """Offsets that an open transaction keeps from being read."""
+        return cast(LaneConsumerThread, self._thread).held_back(tp)
 
     async def begin_session(
         self, positions: Mapping[TP, int], session: Session, still_wanted: Callable[[], bool]

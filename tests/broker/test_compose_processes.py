@@ -188,7 +188,7 @@ def test_facts_become_decisions_in_the_ledger_and_on_the_console(composed: Compo
         assert answer.status == 200
         assert decision_id in answer.read().decode()
 
-    for name, file in (("sweep", "sweep.prom"), ("verifier", "verify.prom")):
+    for name, file in (("sweep", "sweep.prom"), ("verifier", "verify.prom"), ("verifier", "dead-letters.prom")):
         written = composed.data(name) / file
         wait_until(written.exists, SECONDS, f"{name} has written {file}")
         assert "pathway_billing" in written.read_text()

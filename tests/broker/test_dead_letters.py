@@ -186,9 +186,12 @@ def test_many_are_discarded_by_a_filter_and_counted(system: BillingSystem) -> No
     counted = json.loads(system.run("dead-letters", "count", "--json").stdout)
     assert counted["letters"] == len(listed(system))
     assert counted["open"] == len(listed(system, "--state", "OPEN"))
-    metrics = system.run("dead-letters", "count", "--prometheus").stdout
-    expected = 'pathway_billing_dead_letters_now{state="DISCARDED",reason="UNREADABLE",topic="treatment-started"} 1'
-    assert expected in metrics.splitlines()
+    textfile = system.home / "dead-letters.prom"
+    metrics = system.run("dead-letters", "count", "--prometheus", "--textfile", str(textfile)).stdout
+    labels = 'reason="UNREADABLE",state="{}",topic="treatment-started"'
+    for state, count in (("DISCARDED", 1), ("OPEN", 0)):  # what none is open of is said, too
+        assert f"pathway_billing_dead_letters_now{{{labels.format(state)}}} {count}.0" in metrics.splitlines()
+    assert textfile.read_text() == metrics
 
 
 def test_of_two_who_work_at_once_one_is_told(system: BillingSystem) -> None:

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,17 +32,24 @@ def test_a_kept_demo_names_addresses_that_answer(tmp_path: Path) -> None:
     with command_line.start(*arguments, home=tmp_path, TMPDIR=str(tmp_path)) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
-        shown = [
-            next(line for line in lines if line.startswith(start)) for start in ("The console", "The worker's metrics")
-        ]
+        next(line for line in lines if line.startswith("Checked:"))
+        check_addresses(lines)
         assert next(line for line in lines if line.startswith("The ledger")).rstrip().endswith("ledger.sqlite")
-        console, metrics = (re.findall(r"http://127\.0\.0\.1:\S+", line)[0] for line in shown)
-        assert "pathway_billing_lanes_open" in urllib.request.urlopen(metrics, timeout=10).read().decode()
-        wait_until(lambda: answers(console + "healthz"), 20, "the console answers")
         process.send_signal(signal.SIGINT)
         process.wait(60)
     assert process.returncode == 0
     assert_nothing_is_left(tmp_path)
+
+
+def check_addresses(lines: Iterator[str]) -> None:
+    """The console, and the metrics of worker and projector, answer where the next lines say."""
+    console, worker, projector = (
+        re.findall(r"http://127\.0\.0\.1:\S+", next(line for line in lines if line.startswith(start)))[0]
+        for start in ("The console", "The worker's metrics", "The projector's metrics")
+    )
+    assert "pathway_billing_lanes_open" in urllib.request.urlopen(worker, timeout=10).read().decode()
+    assert "pathway_billing_projector_ready" in urllib.request.urlopen(projector, timeout=10).read().decode()
+    wait_until(lambda: answers(console + "healthz"), 20, "the console answers")
 
 
 def answers(url: str) -> bool:
@@ -56,6 +64,7 @@ def test_an_interrupted_demo_stops_everything(tmp_path: Path) -> None:
     with command_line.start("demo", "--patients", "10", "--rate", "5", home=tmp_path, TMPDIR=str(tmp_path)) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
+        check_addresses(lines)
         next(line for line in lines if "facts published" in line)
         process.send_signal(signal.SIGINT)
         process.wait(60)

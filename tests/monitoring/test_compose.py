@@ -6,6 +6,7 @@ No Docker engine takes part: images are not built and not pulled here.
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,20 @@ from tests.monitoring.tools import PROMETHEUS, ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+PINNED = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 
 
-def commands() -> dict[str, list[str]]:
-    """What each service of our own image runs."""
-    found = {}
+def commands() -> list[tuple[str, list[str]]]:
+    """What each service of our own image runs: its name with a command, and once more for each in a loop of the shell."""
+    found = []
     for name, service in SERVICES.items():
         if service["image"].startswith("pathway-billing"):
-            command = service["command"]
-            if service.get("entrypoint"):  # a loop of the shell around our command
-                words = shlex.split(command[0].replace(";", " ; "))
-                start = words.index("pathway-billing") + 1
-                command = words[start : words.index(";", start)]
-            found[name] = command
+            if not service.get("entrypoint"):
+                found.append((name, service["command"]))
+                continue
+            words = shlex.split(service["command"][0].replace(";", " ; "))
+            starts = [place + 1 for place, word in enumerate(words) if word == "pathway-billing"]
+            found += [(name, words[start : words.index(";", start)]) for start in starts]
     return found
 
 
@@ -49,13 +51,29 @@ def test_each_variable_is_in_the_example() -> None:
 
 
 def test_the_program_takes_each_command() -> None:
-    assert {"topics", "schemas", "worker", "projector", "console", "sweep", "verifier"} <= set(commands())
-    for name, (command, *arguments) in commands().items():
+    assert {"topics", "schemas", "worker", "projector", "console", "sweep", "verifier"} == {
+        name for name, _ in commands()
+    }
+    for name, (command, *arguments) in commands():
         taken = cli.get_command(click.Context(cli), command)
         assert taken is not None, name
         context = taken.make_context(command, list(arguments))  # raises for an option that does not exist
         if isinstance(taken, click.Group):
-            assert taken.get_command(context, arguments[0]) is not None, name
+            inner = taken.get_command(context, arguments[0])
+            assert inner is not None, name
+            inner.make_context(arguments[0], list(arguments[1:]), parent=context)
+
+
+def test_each_report_is_a_file_of_its_own_in_the_folder_that_is_scraped() -> None:
+    reports = {}
+    for name, command in commands():
+        if "--textfile" in command:
+            reports[command[command.index("--textfile") + 1]] = SERVICES[name]["volumes"]
+    assert sorted(reports) == ["/data/dead-letters.prom", "/data/sweep.prom", "/data/verify.prom"]
+    assert all(volumes == ["textfiles:/data"] for volumes in reports.values())
+    exporter = SERVICES["node-exporter"]
+    assert exporter["volumes"] == ["textfiles:/textfiles:ro"]
+    assert "--collector.textfile.directory=/textfiles" in exporter["command"]
 
 
 def test_what_runs_on_says_whether_it_is_well() -> None:
@@ -76,15 +94,66 @@ def test_what_a_service_speaks_of_exists() -> None:
             assert known, (name, source)
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), "nothing is reachable from outside"
-        assert ":" in service["image"], "images are pinned"
-        assert not service["image"].endswith(":latest"), "images are pinned"
+        assert "build" in service or PINNED.fullmatch(service["image"]), "images are pinned, by tag and digest"
+
+
+def test_the_dashboard_that_grafana_opens_with_is_there() -> None:
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    mounted = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+    source = {target: source for source, target in mounted.items()}[str(Path(home).parent)]
+    assert (ROOT / source / Path(home).name).is_file()
+    provider = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/files.yml").read_text())["providers"][0]
+    assert provider["options"]["path"] == str(Path(home).parent)
+
+
+def test_the_image_is_pinned_small_and_runs_as_nobody_in_particular() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    build, run = dockerfile.split("\nFROM ")[1:]
+    assert all(PINNED.fullmatch(stage.split()[0]) for stage in (build, run))
+    assert re.findall(r"^USER (\S+)$", run, re.MULTILINE) == ["billing"]
+    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
+        assert all((ROOT / name).exists() for name in copied.split()), copied
+    installed = re.findall(r"pip (?:--python \S+ )?install (.+?)(?: \\)?$", dockerfile, re.MULTILINE)
+    assert len(installed) == 3
+    assert all("--require-hashes" in options or "--no-index" in options for options in installed), (
+        "nothing without its hash"
+    )
+    packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert packages == set(re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE))
+
+
+def test_what_the_image_installs_is_the_part_of_the_lock_that_runs() -> None:
+    whole, part = (locked(ROOT / name) for name in ("requirements.lock", "requirements-run.lock"))
+    assert part.items() < whole.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert {named(wanted) for wanted in project["project"]["dependencies"]} <= set(part)
+    tools = {named(wanted) for wanted in project["dependency-groups"]["dev"]}
+    assert not tools & set(part), "no tool of the tests runs in production"
+
+
+def named(requirement: str) -> str:
+    """The package that a requirement is of."""
+    return re.split(r"[\[<>=~! ]", requirement)[0].lower()
+
+
+def locked(path: Path) -> dict[str, str]:
+    """Of each package of a lock file: its version, and the hashes of its files."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in path.read_text().splitlines():
+        if pinned := re.match(r"([\w.-]+)(?:\[[^]]*\])?==(\S+)", line):
+            name = pinned[1]
+            found[name] = pinned[2]
+        elif "--hash=" in line:
+            found[name] += line.strip(" \\")
+    return found
 
 
 def test_prometheus_scrapes_where_the_services_listen() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     targets = {t for job in config["scrape_configs"] for group in job["static_configs"] for t in group["targets"]}
     listening = {"node-exporter:9100"}
-    for name, command in commands().items():
+    for name, command in commands():
         if "--metrics-port" in command:
             listening.add(f"{name}:{command[command.index('--metrics-port') + 1]}")
     assert targets == listening

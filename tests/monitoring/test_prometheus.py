@@ -1,24 +1,27 @@
-"""A real Prometheus beside a real worker: every panel, rule and alert asks for something that is there."""
+"""A real Prometheus beside a real worker and projector: every panel, rule and alert asks for something that is there, and what
+has to wake somebody does."""
 
 import json
 import math
+import re
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from kafka import KafkaProducer
 
 from deploy.broker import EmbeddedBroker
 from tests import facts
 from tests.broker import command_line
 from tests.broker.harness import wait_until
 from tests.broker.test_worker_command import free_port
-from tests.monitoring.test_declarations import ALERTS, PANELS, RECORDED
+from tests.monitoring.test_declarations import ALERTS, MARKS, PANELS, RECORDED
 from tests.monitoring.tools import PROMETHEUS, program, selectors
 
 pytestmark = pytest.mark.broker
@@ -30,9 +33,12 @@ EMPTY: dict[str, str] = {}
 
 
 class Monitored(NamedTuple):
-    """What the tests ask."""
+    """What the tests ask, and what they may do to it."""
 
     url: str
+    broker: EmbeddedBroker
+    workers: list[subprocess.Popen[str]]  # the last one runs
+    start_worker: Callable[[], subprocess.Popen[str]]
 
     def get(self, path: str, **parameters: str) -> Any:
         query = urllib.parse.urlencode(parameters)
@@ -44,6 +50,10 @@ class Monitored(NamedTuple):
         values = [float(found["value"][1]) for found in self.get("query", query=expr)["result"]]
         return [value for value in values if not math.isnan(value)]
 
+    def firing(self) -> set[str]:
+        alerts = self.get("alerts")["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
@@ -51,7 +61,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     home = tmp_path_factory.mktemp("monitored")
     textfiles = home / "textfiles"
     textfiles.mkdir()
-    worker_port, exporter_port, prometheus_port = free_port(), free_port(), free_port()
+    worker_port, projector_port, exporter_port, prometheus_port = (free_port() for _ in range(4))
+    workers: list[subprocess.Popen[str]] = []
     with ExitStack() as stack:
         broker = stack.enter_context(EmbeddedBroker(home / "broker", heap_mb=256))
         settings = {
@@ -73,6 +84,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
             )
             assert worker.stdout is not None
             assert worker.stdout.readline().startswith("ready:")
+            workers.append(worker)
             return worker
 
         def publish(name: str, events: list[dict[str, Any]]) -> None:
@@ -81,6 +93,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
 
         run("topics")
         worker = start_worker()
+        stack.enter_context(
+            command_line.start("project", "--follow", "--metrics-port", str(projector_port), home=home, **settings)
+        )
         start_process(
             stack,
             home / "exporter.log",
@@ -90,7 +105,8 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
             f"--collector.textfile.directory={textfiles}",
             f"--web.listen-address=127.0.0.1:{exporter_port}",
         )
-        config = write_config(home, {"worker:9102": worker_port, "node-exporter:9100": exporter_port})
+        ports = {"worker:9102": worker_port, "projector:9103": projector_port, "node-exporter:9100": exporter_port}
+        config = write_config(home, ports)
         start_process(
             stack,
             home / "prometheus.log",
@@ -100,15 +116,15 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
             f"--web.listen-address=127.0.0.1:{prometheus_port}",
             "--log.level=warn",
         )
-        asked = Monitored(f"http://127.0.0.1:{prometheus_port}")
+        asked = Monitored(f"http://127.0.0.1:{prometheus_port}", broker, workers, start_worker)
 
         def up() -> bool:
             try:
-                return asked.ask("sum(up)") == [2]
+                return asked.ask("sum(up)") == [3]
             except OSError:
                 return False
 
-        wait_until(up, SECONDS, "both targets are scraped")
+        wait_until(up, SECONDS, "all targets are scraped")
         run("generate", "--patients", "40", "--seed", "5", "--output", str(home / "year.jsonl"))
         run("publish", str(home / "year.jsonl"))
         wait_until(lambda: asked.ask("sum(pathway_billing_decisions_total) > 0"), SECONDS, "decisions are scraped")
@@ -125,6 +141,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
         wait_until(lambda: asked.ask("sum(pathway_billing_taken_back_cents_total) > 0"), SECONDS, "the void is scraped")
         run("sweep", "--as-of", "2024-01-20", "--textfile", str(textfiles / "sweep.prom"))
         run("verify", "--textfile", str(textfiles / "verify.prom"))
+        run("dead-letters", "count", "--textfile", str(textfiles / "dead-letters.prom"))
         yield asked
 
 
@@ -137,14 +154,21 @@ def start_process(stack: ExitStack, log: Path, *command: str) -> None:
 
 
 def write_config(home: Path, ports: dict[str, int]) -> Path:
-    """The configuration that is shipped, with other addresses and a shorter interval."""
+    """The configuration that is shipped, with other addresses; all its waits are a sixtieth, so that a minute is a second."""
     text = (PROMETHEUS / "prometheus.yml").read_text().replace("10s", "1s")
     for target, port in ports.items():
         assert target in text
         text = text.replace(target, f"127.0.0.1:{port}")
     config = yaml.safe_load(text)
-    config["scrape_configs"] = [job for job in config["scrape_configs"] if "projector" not in job["job_name"]]
-    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    assert config["rule_files"] == ["rules.yml"]
+    rules = (PROMETHEUS / "rules.yml").read_text()
+    rules = re.sub(
+        r"^( +for: )(\d+)([mh])$", lambda found: found[1] + found[2] + {"m": "s", "h": "m"}[found[3]], rules, flags=re.M
+    )
+    looked_back = 'avg_over_time(up{job=~"pathway-billing-.*"}[5m])'
+    assert looked_back in rules
+    rules = rules.replace(looked_back, looked_back.replace("5m", "5s"))
+    (home / "rules.yml").write_text(rules)
     (home / "prometheus.yml").write_text(yaml.safe_dump(config))
     return home / "prometheus.yml"
 
@@ -186,13 +210,7 @@ def test_no_rule_fails_and_the_right_alerts_fire(prometheus: Monitored) -> None:
     found = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert len(found) == len(RECORDED) + len(ALERTS)
     assert not [rule["name"] for rule in found if rule["health"] == "err"], found
-
-    def firing() -> set[str]:
-        alerts = prometheus.get("alerts")["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
-    wait_until(lambda: "DeadLettersWait" in firing(), SECONDS, "the alert for the dead letters")
-    assert firing() == {"DeadLettersWait"}
+    wait_until(lambda: prometheus.firing() == {"DeadLettersArrive"}, SECONDS, "the alert for the dead letters, alone")
 
 
 def test_the_figures_are_right(prometheus: Monitored) -> None:
@@ -204,3 +222,36 @@ def test_the_figures_are_right(prometheus: Monitored) -> None:
     assert prometheus.ask('pathway_billing_pended_claims{age_days="7-13"}')[0] >= 1
     assert prometheus.ask("sum(pathway_billing_verify_anomalies)") == [0]
     assert prometheus.ask('changes(process_start_time_seconds{job="pathway-billing-worker"}[10m])') == [1]
+    assert prometheus.ask('sum(pathway_billing_dead_letters_now{state="OPEN",reason="CONFLICT"})')[0] >= 1
+    wait_until(
+        lambda: prometheus.ask("sum(pathway_billing_projector_lag_records)") == [0], SECONDS, "the ledger has all"
+    )
+    assert prometheus.ask('pathway_billing_projector_records_total{topic="claim-received"}')[0] > 40
+
+
+def test_a_transaction_that_stays_open_is_told_and_resolved(prometheus: Monitored) -> None:
+    """What stands behind it is no lag, because nobody can read it: without an alert of its own a partition would wait unnoticed."""
+    producer = KafkaProducer(bootstrap_servers=prometheus.broker.bootstrap_servers, transactional_id="somebody")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send("claim-received", key=b"x", value=b"x", partition=1).get(timeout=30)
+    try:
+        wait_until(lambda: "InputIsHeld" in prometheus.firing(), SECONDS, "the alert")
+        held = 'pathway_billing_input_held_records{topic="claim-received",partition="1"}'
+        assert prometheus.ask(held) == [1]
+        assert prometheus.ask("sum(pathway_billing:lag_records)") == [0]
+    finally:
+        producer.abort_transaction()
+        producer.close()
+    wait_until(lambda: "InputIsHeld" not in prometheus.firing(), SECONDS, "the end of the alert")
+
+
+def test_a_killed_worker_is_told_and_resolved(prometheus: Monitored) -> None:
+    """With the marks that its death and its start leave in every picture."""
+    prometheus.workers[-1].kill()
+    prometheus.workers[-1].wait(10)
+    wait_until(lambda: {"NoWorkerServes", "TargetIsDown"} <= prometheus.firing(), SECONDS, "the alerts")
+    assert prometheus.ask(MARKS["Alerts"])
+    prometheus.start_worker()
+    wait_until(lambda: prometheus.ask(MARKS["Worker starts"]), SECONDS, "the mark")
+    wait_until(lambda: not prometheus.firing() & {"NoWorkerServes", "TargetIsDown"}, SECONDS, "the end of the alerts")

@@ -85,3 +85,10 @@ def test_an_unknown_option_shows_the_usage(monkeypatch: pytest.MonkeyPatch, caps
     errors = capsys.readouterr().err
     assert errors.startswith("Usage: pathway-billing broker")
     assert "error: No such option '--nonsense'" in errors or "error: No such option: --nonsense" in errors
+
+
+def test_a_report_of_some_dead_letters_is_not_taken_for_one_of_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, "dead-letters", "count", "--reason", "INVALID", "--textfile", "some.prom") == 2
+    assert "Leave the filters out" in capsys.readouterr().err

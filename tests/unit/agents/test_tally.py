@@ -1,9 +1,14 @@
 """The worker's counters: what a batch came to, once it is committed and not before."""
 
+import re
 from typing import Any
 
 from prometheus_client import REGISTRY
 
+from streams.adjudication import edits
+from streams.agents.tally import NOTICE_REASONS, REASONS, start_metrics
+from streams.compiled import STREAMS
+from streams.policy_files import load_policy
 from tests import facts
 from tests.unit.agents.records import Lane, record, records
 
@@ -79,3 +84,23 @@ def test_a_charge_below_zero_does_not_lower_a_counter() -> None:
     lane.adjudicator.committed()
     assert moved("decisions_total", outcome="DENIED", reason="INVALID_CHARGE") == 1
     assert moved("charged_cents_total", outcome="DENIED") == 0
+
+
+def test_every_reason_stands_at_0_from_the_start() -> None:
+    """A first denial of its kind is an increase only where there was a 0 before."""
+    start_metrics(load_policy())
+    reasons = [reason for reasons in REASONS.values() for reason in reasons]
+    assert set(reasons) == set(edits._EXPLAIN)
+    assert len(set(reasons)) == len(reasons) - 1, (
+        "only NO_PATHWAY_AT_DOS has two outcomes: a switch decides (rules.md section 7)"
+    )
+    for outcome, named in REASONS.items():
+        for reason in named:
+            assert (
+                REGISTRY.get_sample_value("pathway_billing_decisions_total", {"outcome": outcome, "reason": reason})
+                is not None
+            )
+    said = set(
+        re.findall(r'^\s+return \(?\s*"([A-Z_]+)"', (STREAMS / "adjudication" / "notices.py").read_text(), re.MULTILINE)
+    )
+    assert said == set(NOTICE_REASONS)

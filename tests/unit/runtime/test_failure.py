@@ -5,10 +5,13 @@ import logging
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from prometheus_client import REGISTRY
 
+from streams import metrics
 from streams.runtime.failure import FailStop, StopDeadline, WorkerFailure, describe
 
 
@@ -55,6 +58,7 @@ def test_the_first_cause_counts_and_is_logged_once(caplog: pytest.LogCaptureFixt
 def test_a_stop_that_hangs_is_ended_with_exit_code_1() -> None:
     script = """
 import time
+from pathlib import Path
 from streams.runtime.failure import StopDeadline
 deadline = StopDeadline(0.2)
 deadline.start()
@@ -73,3 +77,46 @@ def test_a_broker_that_is_away_is_no_riddle() -> None:
     text = str(describe(raised(KafkaConnectionError("pt-4711")), "opening lanes"))
     assert text.startswith("opening lanes failed: KafkaConnectionError. Check that the broker is up")
     assert "4711" not in text
+
+
+def test_an_assertion_that_did_not_hold_is_counted_again_after_a_restart_until_its_note_is_moved_away(
+    tmp_path: Path,
+) -> None:
+    """The worker stops before Prometheus has asked: a number in memory alone would never wake anybody."""
+
+    def start() -> None:
+        metrics.INVARIANT_VIOLATIONS.reset()
+        metrics.violations.remember_in(tmp_path / "state")
+
+    def fail(exc: Exception) -> None:
+        async def run() -> None:
+            async def crash(exc: BaseException) -> None:
+                pass
+
+            FailStop(crash, StopDeadline(3600))(raised(exc), doing="processing partition 3")
+
+        asyncio.run(run())
+
+    def counted() -> float | None:
+        return REGISTRY.get_sample_value("pathway_billing_invariant_violations_total")
+
+    try:
+        start()
+        fail(ValueError("no assertion"))
+        assert counted() == 0
+        fail(AssertionError("patient-4711 is paid twice"))
+        assert counted() == 1
+        start()
+        assert counted() == 1
+        fail(AssertionError())
+        start()
+        assert counted() == 2
+        note = tmp_path / "state" / "invariant-violations.log"
+        assert note.read_text().count(" processing partition 3 failed: AssertionError at test_failure.py:") == 2
+        assert "4711" not in note.read_text()
+        note.unlink()
+        start()
+        assert counted() == 0
+    finally:
+        metrics.violations = metrics.Violations()
+        metrics.INVARIANT_VIOLATIONS.reset()
