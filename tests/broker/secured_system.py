@@ -4,41 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import trustme
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
 
 from deploy.broker import EmbeddedBroker
 from deploy.secured import Secured
+from tests.certificates import Certificates
 
 PASSWORD = "k8-not-in-any-log"  # of every user
 PLAIN_USERS = ("admin", "publisher", "worker", "payments", "projections", "operator", "nobody")
 SCRAM_USERS = ("publisher", "worker", "payments")
-
-
-class Certificates:
-    """Files of a certificate authority that nobody else believes."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._ca = trustme.CA()
-        self.ca_file = folder / "ca.pem"
-        self._ca.cert_pem.write_to_path(self.ca_file)
-        self.broker_file = self._issue("broker", "127.0.0.1")
-
-    def client_file(self, name: str) -> Path:
-        """Key and certificate of a client with this common name."""
-        return self._issue(name, f"{name}.example.org", common_name=name)
-
-    def _issue(self, name: str, *identities: str, common_name: str | None = None) -> Path:
-        issued = self._ca.issue_cert(*identities, common_name=common_name)
-        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
-        pem = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]  # Java reads no other form
-        pem += [blob.bytes() for blob in issued.cert_chain_pems]
-        file = self._folder / f"{name}.pem"
-        file.write_bytes(b"".join(pem))
-        return file
 
 
 class SecuredBroker:
@@ -87,7 +61,7 @@ class SecuredBroker:
 def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     """Starts in some four seconds."""
     certificates = Certificates(folder / "certificates")
-    secured = Secured(certificates.broker_file, certificates.ca_file, dict.fromkeys(PLAIN_USERS, PASSWORD))
+    secured = Secured(certificates.server_file, certificates.ca_file, dict.fromkeys(PLAIN_USERS, PASSWORD))
     with EmbeddedBroker(folder / "broker", heap_mb=256, secured=secured) as broker:
         with KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin:
             for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
