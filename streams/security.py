@@ -268,12 +268,17 @@ def _for_kafka_python(make: Callable[[], str]) -> Any:
 
 
 def _for_aiokafka(make: Callable[[], str]) -> Any:
-    """aiokafka's token provider."""
+    """aiokafka's token provider. A file that is being replaced is a connection that cannot be made now: aiokafka tries again,
+    while any other error would end the worker."""
     from aiokafka.abc import AbstractTokenProvider
+    from aiokafka.errors import KafkaConnectionError
 
     class Provider(AbstractTokenProvider):  # type: ignore[misc]
         async def token(self) -> str:
-            return make()
+            try:
+                return make()
+            except SecuritySettingsError as error:
+                raise KafkaConnectionError(str(error)) from None
 
     return Provider()
 

@@ -8,11 +8,12 @@ from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUps
 
 from deploy.broker import EmbeddedBroker
 from deploy.secured import Secured
+from streams.security import unsecured_token
 from tests.certificates import Certificates
 
 PASSWORD = "k8-not-in-any-log"  # of every user
 PLAIN_USERS = ("admin", "publisher", "worker", "payments", "projections", "operator", "nobody")
-SCRAM_USERS = ("publisher", "worker", "payments")
+SCRAM_USERS = ("publisher", "worker", "payments", "operator")
 
 
 class SecuredBroker:
@@ -25,35 +26,60 @@ class SecuredBroker:
         self._password_file = folder / "password"
         self._password_file.write_text(PASSWORD + "\n")
 
-    def sasl(self, user: str, mechanism: str = "PLAIN") -> dict[str, str]:
+    def sasl(self, user: str, mechanism: str = "PLAIN", *, encrypted: bool = True) -> dict[str, str]:
         """The environment of a user who has a password."""
         return {
-            **self._servers("SECURED", "SASL_SSL"),
+            **self._sasl_servers(encrypted),
             "PATHWAY_BILLING_SASL_MECHANISM": mechanism,
             "PATHWAY_BILLING_SASL_USERNAME": user,
             "PATHWAY_BILLING_SASL_PASSWORD_FILE": str(self._password_file),
         }
 
-    def oauth(self, user: str) -> dict[str, str]:
-        """The environment of a user who has tokens."""
+    def oauth(self, user: str, *, encrypted: bool = True) -> dict[str, str]:
+        """The environment of a user for whom tokens are made."""
         return {
-            **self._servers("SECURED", "SASL_SSL"),
+            **self._sasl_servers(encrypted),
             "PATHWAY_BILLING_SASL_MECHANISM": "OAUTHBEARER",
             "PATHWAY_BILLING_SASL_OAUTH_TEST_SUBJECT": user,
         }
 
-    def mutual(self, user: str) -> dict[str, str]:
-        """The environment of a user who has a certificate."""
+    def token_file(self, user: str) -> dict[str, str]:
+        """The environment of a user whose token somebody else keeps fresh in a file."""
+        file = self.folder / f"{user}.token"
+        file.write_text(unsecured_token(user) + "\n")
         return {
-            **self._servers("MUTUAL", "SSL"),
-            "PATHWAY_BILLING_SSL_CERTIFICATE_FILE": str(self.certificates.client_file(user)),
+            **self._sasl_servers(encrypted=True),
+            "PATHWAY_BILLING_SASL_MECHANISM": "OAUTHBEARER",
+            "PATHWAY_BILLING_SASL_OAUTH_TOKEN_FILE": str(file),
         }
 
-    def _servers(self, listener: str, protocol: str) -> dict[str, str]:
+    def mutual(self, user: str, *, locked: bool = False) -> dict[str, str]:
+        """The environment of a user who has a certificate; its key is encrypted where it is locked."""
+        environment = {
+            **self._tls_servers("MUTUAL"),
+            "PATHWAY_BILLING_SSL_CERTIFICATE_FILE": str(
+                self.certificates.client_file(user, PASSWORD if locked else None)
+            ),
+        }
+        return environment | ({"PATHWAY_BILLING_SSL_KEY_PASSWORD_FILE": str(self._password_file)} if locked else {})
+
+    def encrypted(self) -> dict[str, str]:
+        """The environment of somebody who is not asked who it is, and wants TLS."""
+        return self._tls_servers("ENCRYPTED")
+
+    def _tls_servers(self, listener: str, protocol: str = "SSL") -> dict[str, str]:
         return {
             "PATHWAY_BILLING_BOOTSTRAP_SERVERS": self.broker.secured_servers(listener),
             "PATHWAY_BILLING_SECURITY_PROTOCOL": protocol,
             "PATHWAY_BILLING_SSL_CA_FILE": str(self.certificates.ca_file),
+        }
+
+    def _sasl_servers(self, encrypted: bool) -> dict[str, str]:
+        if encrypted:
+            return self._tls_servers("SECURED", "SASL_SSL")
+        return {
+            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": self.broker.secured_servers("LOGIN"),
+            "PATHWAY_BILLING_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         }
 
 
