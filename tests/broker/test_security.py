@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -16,11 +17,14 @@ from streams.acls import ROLES, WORKER, Access, accesses, grant
 from streams.cli import cli
 from streams.events import fact_to_json
 from streams.generator import history
+from streams.publisher import Publisher, UnreachableError
+from streams.security import PLAINTEXT, security_from_environment
 from streams.settings import Settings
 from streams.topics import BILLING_DECISIONS, admin_client
 from tests.broker import command_line
 from tests.broker.harness import wait_until
 from tests.broker.secured_system import PASSWORD, SecuredBroker, secured_broker
+from tests.certificates import Certificates
 
 pytestmark = pytest.mark.broker
 
@@ -324,6 +328,22 @@ def test_who_is_not_let_in_is_told_why(secured: SecuredBroker, tmp_path: Path) -
     demo = run(secured, "demo", **without(sasl, "SERVERS"))
     assert demo.returncode == 2
     assert "the embedded broker speaks PLAINTEXT only" in demo.stderr
+
+
+def test_who_is_not_let_in_is_told_why_from_python(secured: SecuredBroker, tmp_path: Path) -> None:
+    by_password = security_from_environment(secured.sasl("publisher"))
+    by_certificate = security_from_environment(secured.mutual("publisher"))
+    stranger = Certificates(tmp_path).client_file("publisher")
+    for listener, security, sentence in (
+        ("SECURED", replace(by_password, password="x"), "the user is unknown to it, or the password or token is wrong"),
+        ("SECURED", replace(by_password, ca_file=None), "its certificate is not believed"),
+        ("SECURED", PLAINTEXT, "It may want another PATHWAY_BILLING_SECURITY_PROTOCOL than PLAINTEXT"),
+        ("MUTUAL", replace(by_certificate, certificate_file=None), "a certificate of ours"),
+        ("MUTUAL", replace(by_certificate, certificate_file=stranger), "a certificate of ours"),
+    ):
+        servers = secured.broker.secured_servers(listener)
+        with pytest.raises(UnreachableError, match=sentence):
+            Publisher(servers, source="/tests", security=security, timeout_seconds=1)
 
 
 def test_the_acls_that_are_printed_are_the_ones_that_are_made(secured: SecuredBroker) -> None:
