@@ -49,7 +49,9 @@ class Decoder:
 
     def __call__(self, value: bytes | None) -> dict:
         if not value or value[0] != 0:
-            raise SystemExit("a record that is not in the Confluent wire format: find out who wrote it, pay nothing further")
+            raise SystemExit(
+                "a record that is not in the Confluent wire format: find out who wrote it, pay nothing further"
+            )
         schema_id = int.from_bytes(value[1:5], "big")
         if schema_id not in self._schemas:
             raise SystemExit(f"a record with schema id {schema_id}: get its schema before paying anything further")

@@ -370,6 +370,58 @@ def test_a_schema_that_is_of_no_use_is_said_once(schema: Any, sentence: str) -> 
         compile_foreign_reader(schema, "claim-received", {})
 
 
+NOTHING = {"type": "record", "name": "Nothing", "fields": [{"name": "of", "type": {"type": "null"}}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ({"type": "array", "items": "null"}, "x"),
+        ({"type": "array", "items": {"type": "null"}}, "x"),
+        ({"type": "array", "items": {"type": "record", "name": "Empty", "fields": []}}, "x"),
+        ({"type": "array", "items": NOTHING}, "x"),
+        ({"type": "array", "items": {"type": "fixed", "name": "None", "size": 0}}, "x"),
+        (["null", {"type": "array", "items": NOTHING}], "x"),
+        ({"type": "map", "values": {"type": "array", "items": "null"}}, r"x\[\]"),
+        ({"type": "array", "items": {"type": "array", "items": "null"}}, r"x\[\]"),
+        (
+            {"type": "record", "name": "Outer", "fields": [{"name": "y", "type": {"type": "array", "items": "null"}}]},
+            "x.y",
+        ),
+        (
+            {
+                "type": "record",
+                "name": "Twice",
+                "fields": [
+                    {"name": "one", "type": NOTHING},
+                    {"name": "y", "type": {"type": "array", "items": "Nothing"}},
+                ],
+            },
+            "x.y",
+        ),
+    ],
+)
+def test_a_list_of_nothing_is_refused_at_any_depth(kind: Any, path: str) -> None:
+    """Five bytes of such a list can say that a million millions of items follow."""
+    schema = {**CLAIM, "fields": [*CLAIM["fields"], {"name": "x", "type": kind}]}
+    with pytest.raises(DoesNotResolve, match=f"field {path} is a list of nothing"):
+        compile_foreign_reader(schema, "claim-received", {})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"type": "array", "items": ["null", "int"]},
+        {"type": "array", "items": {"type": "enum", "name": "Color", "symbols": ["RED"]}},
+        {"type": "map", "values": "null"},
+        {"type": "record", "name": "Chain", "fields": [{"name": "next", "type": ["null", "Chain"]}]},
+        NOTHING,
+    ],
+)
+def test_other_lists_are_taken(kind: Any) -> None:
+    compile_foreign_reader({**CLAIM, "fields": [*CLAIM["fields"], {"name": "x", "type": kind}]}, "claim-received", {})
+
+
 def test_milliseconds_are_not_taken_for_microseconds() -> None:
     start = json.loads(catalog.text("treatment-started.avsc"))
     start["fields"][-1]["type"]["logicalType"] = "timestamp-millis"
