@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -324,19 +325,26 @@ def test_a_record_that_is_no_decision_is_named(system: BillingSystem) -> None:
         assert b"poison" in [record.value for record in reader.read_to_end()]
 
 
-def test_the_example_of_the_docs_runs(system: BillingSystem) -> None:
+def test_the_examples_of_the_docs_run(system: BillingSystem) -> None:
     page = (Path(__file__).parents[2] / "docs/publishing.md").read_text()
-    example = page.partition("```python\n")[2].partition("```")[0]
-    example = example.replace("127.0.0.1:9092", system.broker.bootstrap_servers)
-    done = subprocess.run(
-        (sys.executable, "-c", example),
-        env=command_line.environment(system.home),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "Counter({'treatment-started': 1})\n"), done.stderr
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    fetched = Fetched(system)
+    told = []
+    for example in examples:
+        done = subprocess.run(
+            (sys.executable, "-c", example.replace("127.0.0.1:9092", system.broker.bootstrap_servers)),
+            env=command_line.environment(system.home),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(done.stdout)
+    assert told == ["Counter({'treatment-started': 1})\n", "1 more\n"]
+    assert len(lines := examples[0].splitlines()) - lines.count("") <= 10
+    first, second = (record.value for record in fetched.records())
+    assert first == second, "both say the same"
 
 
 def test_a_wrong_fact_is_named_before_it_is_sent(system: BillingSystem) -> None:
