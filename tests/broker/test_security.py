@@ -172,8 +172,8 @@ def test_every_client_connects_by_every_way(
 ) -> None:
     """All that the commands have of Kafka's clients, in this process: it is the connection that each way is about."""
     facts = tmp_path / "facts.jsonl"
-    facts.write_text("".join(json.dumps(fact) + "\n" for fact in FACTS[:20]))
     patient = next(fact["patient_id"] for fact in FACTS if fact["type"] == "claim-received")
+    facts.write_text("".join(json.dumps(fact) + "\n" for fact in FACTS if fact.get("patient_id") == patient))
     because = ("--because", "a test", "--by", "ann")
     commands = (
         ("topics",),
@@ -200,7 +200,7 @@ def test_every_client_connects_by_every_way(
             patch.delenv(name)
         for name, value in settings.items():
             patch.setenv(name, value)
-        assert "offsets on Kafka are not in the ledger yet" in behind({(BILLING_DECISIONS, 0): 0})
+        assert not behind({(BILLING_DECISIONS, 0): 0}).startswith("Not known")
 
 
 @pytest.mark.parametrize(
