@@ -121,7 +121,7 @@ class EmbeddedBroker:
         return f"{HOST}:{self.port}"
 
     def secured_servers(self, listener: str) -> str:
-        """Where a secured listener, SECURED or MUTUAL, is found (deploy/secured.py)."""
+        """Where a secured listener, such as SECURED, is found (deploy/secured.py)."""
         return f"{HOST}:{self._secured_ports[listener]}"
 
     @property

@@ -1,9 +1,10 @@
 """Listeners of the embedded broker that ask who is there, and an authorizer: for tests of clients, roles and their ACLs.
 
-Two listeners besides the plain one: `SECURED` speaks TLS and takes SASL PLAIN, SCRAM and OAUTHBEARER (with Kafka's own
-validator, which believes tokens that nobody signed: for tests only); `MUTUAL` takes whoever has a certificate of the CA, under
-its common name. Who comes by the plain listener on the loopback interface is ANONYMOUS and may do everything, as the controller
-must; whoever comes by one of the others may do what an ACL allows.
+Listeners besides the plain one: `SECURED` speaks TLS and takes SASL PLAIN, SCRAM and OAUTHBEARER (with Kafka's own validator,
+which believes tokens that nobody signed: for tests only); `LOGIN` takes the same without TLS; `MUTUAL` takes whoever has a
+certificate of the CA, under its common name; `ENCRYPTED` speaks TLS and asks nobody. Who is not asked, there or on the plain
+listener on the loopback interface, is ANONYMOUS and may do everything, as the controller must; whoever comes by one of the
+others may do what an ACL allows.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ class Secured(NamedTuple):
 
     def protocols(self) -> dict[str, str]:
         """The listeners, and what each speaks."""
-        return {"SECURED": "SASL_SSL", "MUTUAL": "SSL"}
+        return {"SECURED": "SASL_SSL", "LOGIN": "SASL_PLAINTEXT", "MUTUAL": "SSL", "ENCRYPTED": "SSL"}
 
     def properties(self) -> dict[str, object]:
         """Kafka's settings for them, and for the authorizer."""
@@ -39,8 +40,12 @@ class Secured(NamedTuple):
             "ssl.keystore.location": self.certificate_file,
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": self.ca_file,
-            "listener.name.secured.sasl.enabled.mechanisms": ",".join(MECHANISMS),
-            **{f"listener.name.secured.{name}.sasl.jaas.config": config for name, config in login.items()},
+            "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+            **{
+                f"listener.name.{listener}.{name}.sasl.jaas.config": config
+                for listener in ("secured", "login")
+                for name, config in login.items()
+            },
             "listener.name.mutual.ssl.client.auth": "required",
             "listener.name.mutual.ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",

@@ -7,6 +7,7 @@ twice the time (docs/adr/0007).
 
 import io
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, cast
 
 import fastavro
@@ -25,15 +26,16 @@ class DoesNotResolve(ValueError):
 def compile_foreign_reader(writer: Schema, event: str, makers: Makers) -> Read:
     """A function (data, position of the body) -> the record; like `schemas.codec.compile_reader`. Raises `DoesNotResolve`."""
     reader = catalog.newest_schema(event)
+    named: dict[str, Schema] = {}
     try:
-        parsed = fastavro.parse_schema(writer, _force=True)
+        parsed = fastavro.parse_schema(writer, named_schemas=named, _force=True)
     except Exception as error:  # noqa: BLE001 - whatever fastavro finds wrong with somebody's schema
         raise DoesNotResolve(f"it is not a valid Avro schema ({type(error).__name__})") from None
     for version in catalog.VERSIONS:
         known = catalog.schema(version.file)
         if version.event == event and _same_form(parsed, known):
             return compile_reader(known, reader, makers)
-    for problem in _problems(parsed, reader, ""):
+    for problem in chain(_problems(parsed, reader, ""), _endless(parsed, named)):
         raise DoesNotResolve(problem)
     return _by_fastavro(parsed, reader, makers)
 
@@ -95,8 +97,6 @@ def _problems(writer: Schema, reader: Schema, path: str) -> Iterator[str]:
                 yield from _problems(theirs[field["name"]]["type"], field["type"], inner)
             elif "default" not in field:
                 yield f"field {inner} is missing, and has no default"
-        for field in writer["fields"]:
-            yield from _endless(field["type"], f"{path}.{field['name']}" if path else field["name"])
     elif kinds == ("array", "array"):
         yield from _problems(writer["items"], reader["items"], f"{path}[]")
     elif kinds[0] != kinds[1] and kinds not in _PROMOTED:
@@ -108,13 +108,34 @@ def _problems(writer: Schema, reader: Schema, path: str) -> Iterator[str]:
 _PROMOTED = {("int", "long"), ("bytes", "string")}
 
 
-def _endless(schema: Schema, path: str) -> Iterator[str]:
-    """Lists whose items take no bytes: a count of a million millions would be believed."""
-    for branch in _branches(schema):
-        if _kind(branch) in ("array", "map"):
-            items = branch["items" if _kind(branch) == "array" else "values"]
-            if items == "null" or (isinstance(items, dict) and items.get("fields") == []):
-                yield f"field {path} is a list of nothing"
+def _endless(schema: Schema, named: dict[str, Schema], path: str = "") -> Iterator[str]:
+    """Lists whose items take no bytes, at any depth: a count of a million millions would be believed."""
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _endless(branch, named, path)
+    elif isinstance(schema, dict):
+        if schema["type"] == "array" and _weightless(schema["items"], named):
+            yield f"field {path} is a list of nothing"
+        for part in ("type", "items", "values"):
+            if isinstance(schema.get(part), dict | list):
+                yield from _endless(schema[part], named, f"{path}[]" if part != "type" else path)
+        for field in schema.get("fields", ()):
+            yield from _endless(field["type"], named, f"{path}.{field['name']}" if path else field["name"])
+
+
+def _weightless(schema: Schema, named: dict[str, Schema], inside: frozenset[str] = frozenset()) -> bool:
+    """Whether a value takes no bytes. A union takes one for its branch; a record that holds itself without one has no value."""
+    if isinstance(schema, str) and schema in named and schema not in inside:
+        return _weightless(named[schema], named, inside | {schema})
+    if not isinstance(schema, dict):
+        return bool(schema == "null")
+    kind = schema["type"]
+    if kind == "fixed":
+        return bool(schema["size"] == 0)
+    if kind in ("record", "error"):
+        within = inside | {str(schema["name"])}
+        return all(_weightless(field["type"], named, within) for field in schema["fields"])
+    return kind not in ("array", "map") and _weightless(kind, named, inside)
 
 
 def _same_form(one: Schema, other: Schema) -> bool:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import ssl
 import tempfile
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -38,6 +39,10 @@ class NotRegistered(SchemasUnavailable):
     """The registry answers, and has not the schema that we write with."""
 
 
+class _NoSuchThing(SchemasUnavailable):
+    """The registry knows no such subject, version or schema."""
+
+
 class RegistrySettingsError(ValueError):
     """A setting of the registry is missing, contradicts another or cannot be used. The message names it, never a secret."""
 
@@ -53,6 +58,7 @@ class RegistryAccess:
     ca_file: Path | None = None  # PEM; None: whom the operating system trusts
     certificate_file: Path | None = None  # PEM, with its chain: our own
     key_file: Path | None = None  # PEM; None: in the certificate's file
+    key_password: str | None = field(default=None, repr=False)
     timeout_seconds: float = 5.0  # of a connection, and of each answer
     attempts: int = 3  # at each URL
 
@@ -61,12 +67,15 @@ class RegistryAccess:
         """TLS 1.2 or newer, names checked. Raises RegistrySettingsError where a file cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
-            if self.certificate_file:
-                context.load_cert_chain(self.certificate_file, self.key_file, lambda: "")
         except OSError as error:
-            named = ", ".join(str(file) for file in (self.ca_file, self.certificate_file, self.key_file) if file)
-            reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            raise RegistrySettingsError(f"the registry's TLS files cannot be used ({named}): {reason}") from None
+            raise _unusable("CA_FILE", self.ca_file, error) from None
+        if self.certificate_file:
+            try:
+                # a function: with None OpenSSL would ask on the terminal for the password of an encrypted key
+                context.load_cert_chain(self.certificate_file, self.key_file, lambda: self.key_password or "")
+            except OSError as error:
+                named = f"{self.certificate_file}{f' with {self.key_file}' if self.key_file else ''}"
+                raise _unusable("CERTIFICATE_FILE", named, error) from None
         return context
 
 
@@ -104,53 +113,56 @@ class RegistryClient:
 
     def schema(self, schema_id: int) -> Mapping[str, Any] | None:
         """What the registry has under an id; None where it certainly has nothing."""
-        found: Mapping[str, Any] | None = self._found("GET", f"/schemas/ids/{schema_id}")
-        return found
+        return self._found("GET", f"/schemas/ids/{schema_id}", has={"schema": str})
 
     def version(self, subject: str, version: int | str) -> Mapping[str, Any] | None:
         """A version of a subject ("latest" for the newest)."""
         path = f"/subjects/{quote(subject, safe='')}/versions/{version}"
-        found: Mapping[str, Any] | None = self._found("GET", path)
-        return found
-
-    def versions(self, subject: str) -> list[int]:
-        """The versions of a subject; empty when there is no such subject."""
-        return self._found("GET", f"/subjects/{quote(subject, safe='')}/versions") or []
+        return self._found("GET", path, has={"schema": str})
 
     def registered(self, subject: str, schema: str) -> Registered | None:
         """Where this very schema stands under the subject."""
-        found = self._found("POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
-        return None if found is None else Registered(subject, int(found["version"]), int(found["id"]))
+        path = f"/subjects/{quote(subject, safe='')}"
+        found = self._found("POST", path, {"schema": schema}, has={"version": int, "id": int})
+        return None if found is None else Registered(subject, found["version"], found["id"])
 
     def register(self, subject: str, schema: str) -> int:
         """Register a schema, or find it registered: its id. Raises SchemasUnavailable also where the registry refuses it."""
-        answer = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-        return int(answer["id"])
+        path = f"/subjects/{quote(subject, safe='')}/versions"
+        return cast(int, self._ask("POST", path, {"schema": schema}, has={"id": int})["id"])
 
     def level(self, subject: str) -> str | None:
         """The subject's compatibility level, else the one that holds for all."""
         for path in (f"/config/{quote(subject, safe='')}", "/config"):
-            found = self._found("GET", path)
+            found = self._found("GET", path, has={"compatibilityLevel": str})
             if found is not None:
-                return str(found.get("compatibilityLevel"))
+                return cast(str, found["compatibilityLevel"])
         return None
 
     def set_level(self, subject: str, level: str) -> None:
-        self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": level})
+        self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": level}, has={})
 
     def compatible(self, subject: str, schema: str) -> tuple[bool, list[str]]:
         """Whether the registry would take a schema after all versions of the subject, and its words if not."""
         path = f"/compatibility/subjects/{quote(subject, safe='')}/versions?verbose=true"
-        found = self._found("POST", path, {"schema": schema})
+        found = self._found("POST", path, {"schema": schema}, has={"is_compatible": bool})
         if found is None:
             return True, []  # a subject without versions takes anything
-        return bool(found.get("is_compatible")), [str(message) for message in found.get("messages") or ()]
+        return found["is_compatible"], [str(message) for message in found.get("messages") or ()]
 
-    def _found(self, method: str, path: str, body: Any = None) -> Any:
-        return self._ask(method, path, body, none_for=_NOT_FOUND)
+    def _found(self, method: str, path: str, body: Any = None, *, has: Mapping[str, type]) -> Mapping[str, Any] | None:
+        """What `_ask` finds; None where the registry says that there is no such thing."""
+        try:
+            return self._ask(method, path, body, has=has)
+        except _NoSuchThing:
+            return None
 
-    def _ask(self, method: str, path: str, body: Any = None, none_for: tuple[int, ...] = ()) -> Any:
-        """The registry's answer as JSON. None for one of these error codes; else an error raises SchemasUnavailable."""
+    def _ask(self, method: str, path: str, body: Any = None, *, has: Mapping[str, type]) -> Mapping[str, Any]:
+        """The registry's answer, a JSON object that has these members of these types.
+
+        Raises _NoSuchThing where the registry knows that there is none, SchemasUnavailable for everything else: an answer
+        that is not of this form came from somebody else.
+        """
         problems = []
         for url in self.access.urls:
             try:
@@ -159,10 +171,12 @@ class RegistryClient:
                 problems.append(str(error))
                 continue
             if 200 <= status < 300:
-                return answer
+                if isinstance(answer, dict) and all(isinstance(answer.get(name), kind) for name, kind in has.items()):
+                    return answer
+                status = _NOT_A_REGISTRY
             code = answer.get("error_code") if isinstance(answer, dict) else None
-            if code in none_for:
-                return None
+            if code in _NOT_FOUND:
+                raise _NoSuchThing(f"{url} has no such thing (error code {code})")
             said = f": {answer['message']}" if isinstance(answer, dict) and answer.get("message") else ""
             problems.append(f"{url} {_STATUS.get(status, f'answers with HTTP status {status}')}{said}")
         raise SchemasUnavailable("; ".join(problems))
@@ -177,41 +191,75 @@ class RegistryClient:
             with response:
                 content = response.read(_MOST_BYTES + 1, decode_content=True)
         except urllib3.exceptions.HTTPError as error:
-            raise SchemasUnavailable(
-                f"no schema registry answers on {url.partition('?')[0]} ({_cause(error)})"
-            ) from None
+            raise SchemasUnavailable(_why_no_answer(url, error)) from None
         if len(content) > _MOST_BYTES:
             raise SchemasUnavailable(f"{url} answers with more than {_MOST_BYTES} bytes")
         try:
             return response.status, json.loads(content)
         except ValueError:
-            return (response.status if response.status >= 300 else _NOT_JSON), None
+            return (response.status if response.status >= 300 else _NOT_A_REGISTRY), None
 
     def _authorization(self) -> dict[str, str]:
         access = self.access
         if access.token is not None:
-            return {"Authorization": f"Bearer {access.token()}"}
+            try:
+                return {"Authorization": f"Bearer {access.token()}"}
+            except RegistrySettingsError as error:  # its file is being replaced: there may be a token in a moment
+                raise SchemasUnavailable(str(error)) from None
         if access.user is not None:
             pair = f"{access.user}:{access.password or ''}".encode()
             return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
         return {}
 
 
-_NOT_JSON = -1
+_NOT_A_REGISTRY = -1
 _STATUS = {
-    _NOT_JSON: "answers, but not like a schema registry; correct the address, for Apicurio it ends in /apis/ccompat/v7",
+    _NOT_A_REGISTRY: "answers, but not like a schema registry; correct the address, for Apicurio it ends in /apis/ccompat/v7",
     401: "does not know us (HTTP status 401); correct the user and password, or the token",
     403: "does not let us (HTTP status 403); have it grant what is asked for",
     404: "has no such address (HTTP status 404); correct it, for Apicurio it ends in /apis/ccompat/v7",
 }
 
 
-def _cause(error: Exception) -> str:
-    """The innermost reason that urllib3 gives."""
-    reason = getattr(error, "reason", None)
-    if isinstance(reason, Exception):
-        return _cause(reason)
-    return str(error).rpartition("object at ")[2].partition(">: ")[2] or str(reason or error)[:200]
+def _why_no_answer(url: str, error: Exception) -> str:
+    """A sentence that tells apart who does not listen, whom we do not believe, and who does not believe us."""
+    where = url.partition("?")[0]
+    cause = _innermost(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of the schema registry on {where} is not believed ({cause.verify_message}); name the authority "
+            f"that signed it with {_PREFIX}CA_FILE, and the registry by a name that its certificate has"
+        )
+    if isinstance(cause, ssl.SSLError):
+        reason = (cause.reason or "it ends the connection").replace("_", " ").lower()
+        cure = (
+            "correct the address: it may want http"
+            if reason in _NOT_TLS
+            else f"it may want a certificate of ours that it believes ({_PREFIX}CERTIFICATE_FILE)"
+        )
+        return f"no TLS connection comes about with the schema registry on {where} ({reason}); {cure}"
+    said = _WHO_SAYS.sub("", str(cause))[:200]
+    perhaps = "; it may want https" if url.startswith("http:") and isinstance(cause, ConnectionError) else ""
+    return f"no schema registry answers on {where} ({said}){perhaps}"
+
+
+_NOT_TLS = ("wrong version number", "record layer failure", "packet length too long", "http request")
+_WHO_SAYS = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What urllib3 wraps: its errors have a reason, or the first cause as an argument, or as their context."""
+    inner = getattr(error, "reason", None)
+    if not isinstance(inner, BaseException):
+        inner = next((argument for argument in error.args if isinstance(argument, BaseException)), None)
+    return error if inner is None else _innermost(inner)
+
+
+def _unusable(name: str, what: object, error: OSError) -> RegistrySettingsError:
+    reason = error.strerror or type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "not a PEM file that fits").replace("_", " ").lower()
+    return RegistrySettingsError(f"{_PREFIX}{name}: {what} cannot be used ({reason})")
 
 
 class RegistrySchemas:
@@ -235,19 +283,19 @@ class RegistrySchemas:
         subject, text = catalog.subject(event), registered_form(catalog.NEWEST[event])
         name = f"{subject}.{hashlib.sha256(text.encode()).hexdigest()[:16]}.id.json"
         with self._lock:
-            cached = self._load(name)
+            cached = self._load(name, int)
             try:
                 found = self.client.registered(subject, text)
             except SchemasUnavailable:
                 if cached is None:
                     raise
-                return int(cached)
+                return cast(int, cached)
             if found is None:
                 raise NotRegistered(
                     f"the schema registry {self.client.name} has not the schema of {event} (subject {subject}); "
                     "register it with `pathway-billing schemas register`"
                 )
-            if cached is not None and int(cached) != found.id:
+            if cached is not None and cached != found.id:
                 raise SchemasUnavailable(
                     f"the schema registry {self.client.name} gives {subject} the id {found.id}, but it was {cached} before: it is "
                     f"another registry, and what was written with its ids cannot be told apart. Bring the old one back, or, "
@@ -261,7 +309,7 @@ class RegistrySchemas:
         with self._lock:
             if schema_id not in self._schemas:
                 name = f"{schema_id}.avsc"
-                schema = self._load(name)
+                schema = self._load(name, object)
                 if schema is None:
                     answer = self.client.schema(schema_id)
                     if answer is None:
@@ -276,10 +324,10 @@ class RegistrySchemas:
         if kind != "AVRO":
             raise Unreadable(f"schema id {schema_id} is {kind}, not Avro; write the record in Avro")
         named: dict[str, Schema] = {}
-        self._learn_references(answer, named)
         try:
+            self._learn_references(answer, named)
             return _with_references(json.loads(answer["schema"]), named)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Unreadable(f"schema id {schema_id} is not JSON in the registry; register it again") from None
 
     def _learn_references(self, answer: Mapping[str, Any], named: dict[str, Schema]) -> None:
@@ -295,13 +343,14 @@ class RegistrySchemas:
             named[reference["name"]] = json.loads(found["schema"])
             self._learn_references(found, named)
 
-    def _load(self, name: str) -> Any:
+    def _load(self, name: str, kind: type) -> Any:
         if self._folder is None:
             return None
         try:
-            return json.loads((self._folder / name).read_text("utf-8"))
+            found = json.loads((self._folder / name).read_text("utf-8"))
         except (OSError, ValueError):
             return None  # not cached, or not whole: it is only a copy
+        return found if isinstance(found, kind) else None
 
     def _store(self, name: str, value: Any) -> None:
         if self._folder is None:
@@ -371,6 +420,7 @@ def access_to(urls: str, environment: Mapping[str, str]) -> RegistryAccess:
         raise RegistrySettingsError(f"{_PREFIX}TOKEN and {_PREFIX}USER are both set; keep one")
     if (user is None) != (password is None):
         raise RegistrySettingsError(f"{_PREFIX}USER and {_PREFIX}PASSWORD (or {_PREFIX}PASSWORD_FILE) belong together")
+    given.only_if(any(url.startswith("https:") for url in addresses), _TLS_SETTINGS)
     access = RegistryAccess(
         addresses,
         user=user,
@@ -379,14 +429,18 @@ def access_to(urls: str, environment: Mapping[str, str]) -> RegistryAccess:
         ca_file=given.path("CA_FILE"),
         certificate_file=given.path("CERTIFICATE_FILE"),
         key_file=given.path("KEY_FILE"),
+        key_password=given.secret("KEY_PASSWORD"),
         timeout_seconds=given.number("TIMEOUT", RegistryAccess.timeout_seconds),
     )
+    if access.certificate_file is None and (access.key_file or access.key_password):
+        raise RegistrySettingsError(f"{_PREFIX}KEY_FILE needs {_PREFIX}CERTIFICATE_FILE, the certificate of that key")
     if any(url.startswith("https:") for url in addresses):
         _ = access.ssl_context  # files that cannot be used are said now, not at some later request
     return access
 
 
 _PREFIX = "PATHWAY_BILLING_SCHEMA_REGISTRY_"
+_TLS_SETTINGS = ("CA_FILE", "CERTIFICATE_FILE", "KEY_FILE", "KEY_PASSWORD", "KEY_PASSWORD_FILE")
 
 
 class _Given:
@@ -401,6 +455,15 @@ class _Given:
     def path(self, name: str) -> Path | None:
         text = self.text(name)
         return Path(text) if text else None
+
+    def only_if(self, secure: bool, names: tuple[str, ...]) -> None:
+        """A setting that would have no effect is a mistake that leaves somebody believing in a protection."""
+        named = [_PREFIX + name for name in names if self.text(name)]
+        if named and not secure:
+            raise RegistrySettingsError(
+                f"{', '.join(named)}: without effect, because the schema registry's address is not https; correct the address, or "
+                "remove them"
+            )
 
     def number(self, name: str, default: float) -> float:
         text = self.text(name)

@@ -7,7 +7,7 @@ came through here may rely on it.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from schemas import catalog, codec, json_form, wire
 from schemas.wire import SchemasUnavailable as SchemasUnavailable
@@ -174,13 +174,25 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
     return _to_json(topic_of(fact), fact)
 
 
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Of a line of JSONL: a worker takes records of half a MiB, which are some four times as long in JSON."""
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, for `read_jsonl`; of one that is too long no more than shows that it is, whatever its length."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        yield line
+        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            line = file.readline(MAX_LINE_BYTES + 1)
+
+
 def read_jsonl(
     lines: Iterable[bytes | str], on_bad_line: Callable[[BadLine], None] | None = None
 ) -> Iterator[tuple[int, Fact]]:
     """The facts of a JSONL file, each with its line number. Blank lines are skipped.
 
-    A bad line is given to `on_bad_line` and the reading goes on; without it, it is raised. Open the file in binary mode: then a
-    line that is not UTF-8 is named like any other.
+    A bad line is given to `on_bad_line` and the reading goes on; without it, it is raised. Of a file give `lines_of` it, opened
+    in binary mode: then a line that is not UTF-8, or that has no end, is named like any other.
     """
     for line_number, line in enumerate(lines, start=1):
         try:
@@ -338,6 +350,8 @@ def _to_json(name: str, event: tuple[Any, ...]) -> dict[str, Any]:
 
 def _fact_of_line(line: bytes | str) -> Fact | None:
     """The fact of a line, None for a blank one. Raises `BadEvent`."""
+    if len(line) > MAX_LINE_BYTES:
+        raise BadEvent("", f"is longer than {MAX_LINE_BYTES:,} bytes")
     try:
         text = (line if isinstance(line, str) else line.decode()).removeprefix("\ufeff")  # a byte order mark
         if not text.strip():

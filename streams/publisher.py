@@ -24,7 +24,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopic
 from streams.adjudication.facts import Fact
 from streams.adjudication.intake import InvalidFact, check
 from streams.events import fact_headers, fact_to_avro
-from streams.security import Security, denial, kafka_python_arguments
+from streams.security import Security, denial, kafka_python_arguments, security_from_environment, why_refused
 from streams.topics import INPUT_TOPICS, PROVIDER_AGREEMENT, partition_for
 
 # Acknowledgements are collected this often, and no more facts than twice as many are under way: a stop of the broker is noticed
@@ -48,7 +48,7 @@ class PublishError(Exception):
 
 
 class UnreachableError(PublishError):
-    """No Kafka answered, so nothing was sent."""
+    """No Kafka answered, or none that lets us in, so nothing was sent."""
 
 
 class TopicsMissingError(PublishError):
@@ -85,7 +85,8 @@ class Publisher:
         `source` names the publisher, as a URI reference (CloudEvents). Within `timeout_seconds` Kafka has to answer, and to
         acknowledge each fact. Without `security`, the connection is secured as the environment says. `on_acknowledged` is told
         now and then how many facts were acknowledged since the last time.
-        Raises UnreachableError or TopicsMissingError.
+        Raises UnreachableError, which says why where Kafka does not let us in, or TopicsMissingError; SecuritySettingsError for
+        a wrong setting of the environment.
         """
         self.source = source
         self.acknowledged: Counter[str] = Counter()
@@ -95,7 +96,8 @@ class Publisher:
         self._under_way: deque[tuple[str, Any]] = deque()
         self._last_topic = ""
         timeout_ms = int(timeout_seconds * 1000)
-        connection = kafka_python_arguments(bootstrap_servers, security)
+        chosen = security_from_environment() if security is None else security
+        connection = kafka_python_arguments(bootstrap_servers, chosen)
         try:
             self._partitions = _partitions_of_topics(bootstrap_servers, connection, timeout_ms)
             self._producer = KafkaProducer(
@@ -116,7 +118,8 @@ class Publisher:
             )
         except KafkaError as error:
             raise UnreachableError(
-                f"no Kafka answers on {bootstrap_servers}. Start it, or correct the address."
+                why_refused(bootstrap_servers, chosen, timeout_seconds)
+                or f"no Kafka answers on {bootstrap_servers}. Start it, or correct the address."
             ) from error
 
     def __enter__(self) -> Self:

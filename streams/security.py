@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -179,6 +180,17 @@ def log_in(bootstrap_servers: str, security: Security, timeout_seconds: float) -
     return asyncio.run(_log_in(bootstrap_servers, security, timeout_seconds))
 
 
+def why_refused(bootstrap_servers: str, security: Security, timeout_seconds: float) -> str | None:
+    """Why the brokers do not want us, in a sentence, for whoever has waited for them in vain; None where nobody listens. May be
+    called where an event loop runs."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        try:
+            thread.submit(log_in, bootstrap_servers, security, timeout_seconds).result()
+        except LoginError as error:
+            return str(error)
+    return None
+
+
 async def _log_in(bootstrap_servers: str, security: Security, timeout_seconds: float) -> bool:
     from aiokafka.conn import create_conn
     from aiokafka.errors import KafkaError
@@ -192,7 +204,7 @@ async def _log_in(bootstrap_servers: str, security: Security, timeout_seconds: f
                     host.strip("[]"), int(port), client_id="pathway-billing-login", **security.aiokafka()
                 )
         except (OSError, KafkaError, TimeoutError) as error:
-            if sentence := _why_refused(error, security):
+            if sentence := _refusal(error, security):
                 refused = LoginError(f"Kafka on {server}: {sentence}")
         else:
             await connection.close()
@@ -202,7 +214,7 @@ async def _log_in(bootstrap_servers: str, security: Security, timeout_seconds: f
     return False
 
 
-def _why_refused(error: Exception, security: Security) -> str | None:
+def _refusal(error: Exception, security: Security) -> str | None:
     """A sentence, or None where nobody listens."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
@@ -268,12 +280,17 @@ def _for_kafka_python(make: Callable[[], str]) -> Any:
 
 
 def _for_aiokafka(make: Callable[[], str]) -> Any:
-    """aiokafka's token provider."""
+    """aiokafka's token provider. A file that is being replaced is a connection that cannot be made now: aiokafka tries again,
+    while any other error would end the worker."""
     from aiokafka.abc import AbstractTokenProvider
+    from aiokafka.errors import KafkaConnectionError
 
     class Provider(AbstractTokenProvider):  # type: ignore[misc]
         async def token(self) -> str:
-            return make()
+            try:
+                return make()
+            except SecuritySettingsError as error:
+                raise KafkaConnectionError(str(error)) from None
 
     return Provider()
 

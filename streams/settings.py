@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from deploy.broker import answers, find_running
 from streams.security import LoginError, Security, SecuritySettingsError, log_in, security_from_environment
@@ -107,6 +108,23 @@ class _AppId(click.ParamType):
         return str(value)
 
 
+class _DatabaseUrl(click.ParamType):
+    """URL of a database; with its password from the environment alone, because everybody on a machine sees command lines."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        typed = ctx and param and param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+        if typed and re.match(r"[^/]*//[^/@]*:[^/]*@", str(value)):
+            self.fail(
+                "a password does not belong on a command line. Leave it out and let PGPASSFILE name a file that has it, or set "
+                f"{ENVIRONMENT_PREFIX}DATABASE.",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
     "bootstrap_servers": (
@@ -122,8 +140,8 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
     "state_dir": ("--state", _DIRECTORY, "Folder of the RocksDB store.  [default: state in the data folder]"),
     "database": (
         "--database",
-        click.STRING,
-        "Database of the ledger: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.  "
+        _DatabaseUrl(),
+        "Database of the ledger: sqlite:///FILE or postgresql://USER@HOST/NAME; a password by PGPASSFILE, or in the variable.  "
         "[default: ledger.sqlite in the data folder]",
     ),
     "schema_registry": (

@@ -47,9 +47,13 @@ class Decoder:
             for file in folder.glob("v*.avsc")
         }
 
-    def __call__(self, value: bytes) -> dict:
+    def __call__(self, value: bytes | None) -> dict:
+        if not value or value[0] != 0:
+            raise SystemExit(
+                "a record that is not in the Confluent wire format: find out who wrote it, pay nothing further"
+            )
         schema_id = int.from_bytes(value[1:5], "big")
-        if value[0] != 0 or schema_id not in self._schemas:
+        if schema_id not in self._schemas:
             raise SystemExit(f"a record with schema id {schema_id}: get its schema before paying anything further")
         return fastavro.schemaless_reader(io.BytesIO(value[5:]), self._schemas[schema_id], None)
 
@@ -80,7 +84,10 @@ def pay(database: sqlite3.Connection, decision: dict) -> None:
 def follow(consumer: KafkaConsumer, database: sqlite3.Connection, idle_seconds: float | None) -> None:
     """Take in what is committed, a poll at a time: money moves and position in one transaction."""
     decode = Decoder(SCHEMAS)
-    partitions = [TopicPartition(TOPIC, number) for number in sorted(consumer.partitions_for_topic(TOPIC))]
+    numbers = consumer.partitions_for_topic(TOPIC)
+    if not numbers:
+        raise SystemExit(f"there is no topic {TOPIC}, or it may not be seen: ask whoever administrates the Kafka")
+    partitions = [TopicPartition(TOPIC, number) for number in sorted(numbers)]
     consumer.assign(partitions)
     positions = dict(database.execute("SELECT partition, next_offset FROM positions"))
     begins = consumer.beginning_offsets(partitions)

@@ -196,7 +196,7 @@ def _url(url: str) -> URL:
 def _bad_url() -> LedgerError:
     return LedgerError(
         "the database is named by a URL such as sqlite:////var/lib/pathway-billing/ledger.sqlite or "
-        "postgresql://user:password@host:5432/name; --database (PATHWAY_BILLING_DATABASE) is none."
+        "postgresql://user@host:5432/name; --database (PATHWAY_BILLING_DATABASE) is none."
     )
 
 

@@ -9,9 +9,9 @@ import click
 
 from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Fact
-from streams.events import BadLine, decision_to_json, notice_to_json, read_jsonl, topic_of
+from streams.commands.options import chosen_policy, policy_option
+from streams.events import BadLine, decision_to_json, lines_of, notice_to_json, read_jsonl, topic_of
 from streams.offline import Folded, OfflineEngine
-from streams.policy_files import BadPolicy, load_policy
 
 MAX_NAMED_LINES = 20
 
@@ -20,12 +20,7 @@ MAX_NAMED_LINES = 20
 @click.argument("file", type=click.File("rb"))
 @click.option("--current", is_flag=True, help="Print the current decision of each line only, sorted by claim and line.")
 @click.option("--notices", is_flag=True, help="Print the eligibility notices, too, where they are published.")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Policy profiles (TOML) to decide under, instead of P0.",
-)
+@policy_option("to decide under")
 def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | None) -> None:
     """Decide the facts of FILE (JSONL; - is standard input) without Kafka.
 
@@ -34,11 +29,7 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
     named on standard error as JSON lines. If any line is malformed or invalid, nothing is decided: each such line is named, and
     the exit code is 2.
     """
-    try:
-        engine = OfflineEngine(load_policy(policy_file))
-    except BadPolicy as error:
-        raise click.BadParameter(str(error), param_hint="--policy") from error
-
+    engine = OfflineEngine(chosen_policy(policy_file))
     line_numbers, facts = read_facts(file)
     newest: dict[tuple[str, int, str], Decision] = {}
     for folded in engine.fold_all(facts):
@@ -59,7 +50,7 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
 def read_facts(file: BinaryIO) -> tuple[list[int], list[Fact]]:
     """All facts with their line numbers; ends the command where a line is bad."""
     bad: list[BadLine] = []
-    numbered = list(read_jsonl(file, on_bad_line=bad.append))
+    numbered = list(read_jsonl(lines_of(file), on_bad_line=bad.append))
     if bad:
         where = click.format_filename(getattr(file, "name", "<stdin>"))
         for error in bad[:MAX_NAMED_LINES]:

@@ -314,9 +314,8 @@ def _act(
                     refused += 1
                     continue
                 except ProblemError as error:
-                    raise type(error)(
-                        f"{error.format_message()} {acted:,} of {len(chosen):,} were done before."
-                    ) from error
+                    before = f" {acted:,} of {len(chosen):,} were done before." if len(chosen) > 1 else ""
+                    raise type(error)(f"{error.format_message()}{before}") from error
                 acted += 1
                 shown = action_to_json(action)
                 click.echo(json.dumps(shown, ensure_ascii=False) if as_json else f"{letter.place}: {_told(shown)}")
@@ -347,7 +346,12 @@ def _edited(letter: Letter, came: Content) -> Fact:
         )
     text = json.dumps(shown["fact"], ensure_ascii=False, indent=1) + "\n"
     while True:
-        edited = click.edit(text, extension=".json")
+        try:
+            edited = click.edit(text, extension=".json")
+        except click.ClickException as error:
+            raise ProblemError(
+                f"{letter.place}: the editor failed, so nothing is sent ({error.format_message()}). Set EDITOR to one that works."
+            ) from None
         if edited is None or edited == text:
             raise ProblemError(f"{letter.place}: nothing was changed, so nothing is sent.")
         try:

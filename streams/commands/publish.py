@@ -1,24 +1,27 @@
 """`pathway-billing publish`: facts from a JSONL file to Kafka."""
 
 import gc
+import itertools
 import json
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from streams.commands.publish_progress import PublishProgress
-from streams.events import BadLine, read_jsonl
+from streams.events import BadLine, lines_of, read_jsonl
 from streams.publisher import FactRecord, Publisher, PublishError, UnreachableError
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
 MAX_NAMED_LINES = 20
+MOST_FACTS_IN_MEMORY = 250_000
 SOURCE = "/pathway-billing/publish"
 STANDARD_INPUT = "-"
 
@@ -38,8 +41,8 @@ def command(file: str, as_json: bool, source: str, progress_file: Path | None, s
     """Publish the facts of FILE (JSONL; - is standard input) and wait until Kafka has acknowledged them all.
 
     All lines of a file are checked first: if one is malformed or invalid, each such line is named, nothing is published, and
-    the exit code is 2. Meanwhile the facts wait in memory, about 1 KB each. Standard input is published as it comes, up to
-    its first bad line.
+    the exit code is 2. The first 250,000 facts wait in memory meanwhile, about 1 KB each; what is behind them is read once
+    more. Standard input is published as it comes, up to its first bad line.
 
     Publishing the same facts again does no harm: the worker knows a repeat when it sees one. A large file need not be sent
     again from its beginning: with --progress, the same command goes on behind what Kafka has acknowledged, after an error, an
@@ -58,11 +61,11 @@ def command(file: str, as_json: bool, source: str, progress_file: Path | None, s
             checked = _checked(Path(file), source, progress)
             gc.freeze()  # they stay until the end: spare the collector from looking through them again and again
             if progress_file:
-                resumable = PublishProgress.of(progress_file, Path(file), len(checked))
+                resumable = PublishProgress.of(progress_file, Path(file), checked.facts)
                 skipped = resumable.acknowledged
             servers = resolve_bootstrap_servers(settings)
-            records = checked[skipped:]
-            task = progress.add_task("publishing", total=len(checked), completed=skipped)
+            records = itertools.islice(_records(checked, source), skipped, None)
+            task = progress.add_task("publishing", total=checked.facts, completed=skipped)
 
         def on_acknowledged(count: int) -> None:
             progress.update(task, advance=count)
@@ -98,29 +101,79 @@ def _how_to_resume(resumable: PublishProgress | None) -> str:
     return f" The same command goes on behind the first {resumable.acknowledged:,} ({resumable.path})."
 
 
-def _checked(path: Path, source: str, progress: Progress) -> list[FactRecord]:
-    """All facts of a file, ready to be sent; ends the command where a line is bad."""
+class _Checked(NamedTuple):
+    """A file all of whose lines are good."""
+
+    path: Path
+    facts: int
+    first: list[FactRecord]  # ready to be sent
+    behind_first: int  # the byte at which the others begin
+    state: tuple[int, int, int]  # see _state
+
+
+def _checked(path: Path, source: str, progress: Progress) -> _Checked:
+    """Check all facts of a file; ends the command where a line is bad."""
     bad: list[BadLine] = []
+    first: list[FactRecord] = []
+    facts, behind_first = 0, 0
     with path.open("rb") as file:
-        lines = _tracked(file, path.stat().st_size, progress)
-        records = [FactRecord.of(fact, source) for _, fact in read_jsonl(lines, on_bad_line=bad.append)]
+        state = _state(file)
+        lines = _Tracked(file, state[0], progress)
+        for _, fact in read_jsonl(lines, on_bad_line=bad.append):
+            record = FactRecord.of(fact, source)
+            facts += 1
+            if len(first) < MOST_FACTS_IN_MEMORY:
+                first.append(record)
+                behind_first = lines.bytes_read
     if not bad:
-        return records
+        return _Checked(path, facts, first, behind_first, state)
     named = [f"{path}: {error}" for error in bad[:MAX_NAMED_LINES]]
     if len(bad) > MAX_NAMED_LINES:
         named.append(f"{path}: {len(bad) - MAX_NAMED_LINES:,} more bad lines")
     raise UsageError("\n".join((*named, "nothing was published: correct these lines and run the command again")))
 
 
+class _FileChangedError(Exception):
+    """A file is not what was checked any more."""
+
+
+def _records(checked: _Checked, source: str) -> Iterator[FactRecord]:
+    """All records of a checked file. Raises _FileChangedError."""
+    yield from checked.first
+    if checked.facts == len(checked.first):
+        return
+    with checked.path.open("rb") as file:
+        file.seek(checked.behind_first)
+        try:
+            for number, fact in read_jsonl(lines_of(file)):
+                if number % 1_000 == 1 and _state(file) != checked.state:
+                    raise _FileChangedError
+                yield FactRecord.of(fact, source)
+        except BadLine:
+            raise _FileChangedError from None
+
+
+def _state(file: BinaryIO) -> tuple[int, int, int]:
+    """What tells that a file is as it was: its size, when it was changed, and that it is the same file."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 def _as_they_come(lines: BinaryIO, source: str) -> Iterator[FactRecord]:
     """The facts of standard input. Raises BadLine."""
-    return (FactRecord.of(fact, source) for _, fact in read_jsonl(lines))
+    return (FactRecord.of(fact, source) for _, fact in read_jsonl(lines_of(lines)))
 
 
 def _send(records: Iterable[FactRecord], publisher: Publisher) -> None:
     try:
         for record in records:
             publisher.send(record)
+    except _FileChangedError as error:
+        publisher.flush()
+        raise UsageError(
+            f"the file was changed while it was published. {publisher.acknowledged.total():,} facts of what it was are published. "
+            "Publish the whole file again when nobody writes to it any more: what is there already has no effect a second time."
+        ) from error
     except BadLine as error:
         publisher.flush()
         raise UsageError(
@@ -142,14 +195,22 @@ def _progress() -> Progress:
     )
 
 
-def _tracked(file: BinaryIO, size_bytes: int, progress: Progress) -> Iterator[bytes]:
+class _Tracked:
     """The lines of a file; a bar follows the bytes."""
-    task = progress.add_task("checking", total=size_bytes)
-    for number, line in enumerate(file):
-        if number % 1_000 == 0:  # an update costs as much as reading the fact
-            progress.update(task, completed=file.tell())
-        yield line
-    progress.remove_task(task)
+
+    def __init__(self, file: BinaryIO, size_bytes: int, progress: Progress) -> None:
+        self.bytes_read = 0
+        self._file = file
+        self._progress = progress
+        self._task = progress.add_task("checking", total=size_bytes)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number, line in enumerate(lines_of(self._file)):
+            self.bytes_read += len(line)
+            if number % 1_000 == 0:  # an update costs as much as reading the fact
+                self._progress.update(self._task, completed=self.bytes_read)
+            yield line
+        self._progress.remove_task(self._task)
 
 
 def _report(acknowledged: Counter[str], took_seconds: float, skipped: int, as_json: bool) -> None:

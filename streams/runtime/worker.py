@@ -46,9 +46,12 @@ class LaneWorker(faust.Worker):
 def configure_logging(level: str) -> None:
     """One line an event, on standard error. The libraries below speak only when something is wrong, or at level debug."""
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    if level.lower() != "debug":
-        for name in _FOREIGN_LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+    if level.lower() == "debug":
+        # it would write out each request and response: passwords, tokens, and every record with its patient
+        logging.getLogger("aiokafka.conn").setLevel(logging.INFO)
+        return
+    for name in _FOREIGN_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def run_worker(app: LaneApp, *services: mode.Service) -> NoReturn:

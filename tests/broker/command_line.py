@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 COMMAND = (sys.executable, "-m", "streams.cli")
 
@@ -29,13 +30,16 @@ def run(*arguments: str, home: Path, timeout: float = 60, **changes: str) -> sub
 
 
 @contextmanager
-def start(*arguments: str, home: Path, prefix: tuple[str, ...] = (), **changes: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that runs beside the test, and is killed at its end if it still does."""
+def start(
+    *arguments: str, home: Path, prefix: tuple[str, ...] = (), log: IO[str] | None = None, **changes: str
+) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs beside the test, and is killed at its end if it still does. What it logs goes to a file where it
+    may be more than a pipe holds."""
     with subprocess.Popen(
         (*prefix, *COMMAND, *arguments),
         env=environment(home, **changes),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log or subprocess.PIPE,
         text=True,
     ) as process:
         try:

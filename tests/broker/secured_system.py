@@ -4,41 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import trustme
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
 
 from deploy.broker import EmbeddedBroker
 from deploy.secured import Secured
+from streams.security import unsecured_token
+from tests.certificates import Certificates
 
 PASSWORD = "k8-not-in-any-log"  # of every user
 PLAIN_USERS = ("admin", "publisher", "worker", "payments", "projections", "operator", "nobody")
-SCRAM_USERS = ("publisher", "worker", "payments")
-
-
-class Certificates:
-    """Files of a certificate authority that nobody else believes."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._ca = trustme.CA()
-        self.ca_file = folder / "ca.pem"
-        self._ca.cert_pem.write_to_path(self.ca_file)
-        self.broker_file = self._issue("broker", "127.0.0.1")
-
-    def client_file(self, name: str) -> Path:
-        """Key and certificate of a client with this common name."""
-        return self._issue(name, f"{name}.example.org", common_name=name)
-
-    def _issue(self, name: str, *identities: str, common_name: str | None = None) -> Path:
-        issued = self._ca.issue_cert(*identities, common_name=common_name)
-        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
-        pem = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]  # Java reads no other form
-        pem += [blob.bytes() for blob in issued.cert_chain_pems]
-        file = self._folder / f"{name}.pem"
-        file.write_bytes(b"".join(pem))
-        return file
+SCRAM_USERS = ("publisher", "worker", "payments", "operator")
 
 
 class SecuredBroker:
@@ -51,35 +26,60 @@ class SecuredBroker:
         self._password_file = folder / "password"
         self._password_file.write_text(PASSWORD + "\n")
 
-    def sasl(self, user: str, mechanism: str = "PLAIN") -> dict[str, str]:
+    def sasl(self, user: str, mechanism: str = "PLAIN", *, encrypted: bool = True) -> dict[str, str]:
         """The environment of a user who has a password."""
         return {
-            **self._servers("SECURED", "SASL_SSL"),
+            **self._sasl_servers(encrypted),
             "PATHWAY_BILLING_SASL_MECHANISM": mechanism,
             "PATHWAY_BILLING_SASL_USERNAME": user,
             "PATHWAY_BILLING_SASL_PASSWORD_FILE": str(self._password_file),
         }
 
-    def oauth(self, user: str) -> dict[str, str]:
-        """The environment of a user who has tokens."""
+    def oauth(self, user: str, *, encrypted: bool = True) -> dict[str, str]:
+        """The environment of a user for whom tokens are made."""
         return {
-            **self._servers("SECURED", "SASL_SSL"),
+            **self._sasl_servers(encrypted),
             "PATHWAY_BILLING_SASL_MECHANISM": "OAUTHBEARER",
             "PATHWAY_BILLING_SASL_OAUTH_TEST_SUBJECT": user,
         }
 
-    def mutual(self, user: str) -> dict[str, str]:
-        """The environment of a user who has a certificate."""
+    def token_file(self, user: str) -> dict[str, str]:
+        """The environment of a user whose token somebody else keeps fresh in a file."""
+        file = self.folder / f"{user}.token"
+        file.write_text(unsecured_token(user) + "\n")
         return {
-            **self._servers("MUTUAL", "SSL"),
-            "PATHWAY_BILLING_SSL_CERTIFICATE_FILE": str(self.certificates.client_file(user)),
+            **self._sasl_servers(encrypted=True),
+            "PATHWAY_BILLING_SASL_MECHANISM": "OAUTHBEARER",
+            "PATHWAY_BILLING_SASL_OAUTH_TOKEN_FILE": str(file),
         }
 
-    def _servers(self, listener: str, protocol: str) -> dict[str, str]:
+    def mutual(self, user: str, *, locked: bool = False) -> dict[str, str]:
+        """The environment of a user who has a certificate; its key is encrypted where it is locked."""
+        environment = {
+            **self._tls_servers("MUTUAL"),
+            "PATHWAY_BILLING_SSL_CERTIFICATE_FILE": str(
+                self.certificates.client_file(user, PASSWORD if locked else None)
+            ),
+        }
+        return environment | ({"PATHWAY_BILLING_SSL_KEY_PASSWORD_FILE": str(self._password_file)} if locked else {})
+
+    def encrypted(self) -> dict[str, str]:
+        """The environment of somebody who is not asked who it is, and wants TLS."""
+        return self._tls_servers("ENCRYPTED")
+
+    def _tls_servers(self, listener: str, protocol: str = "SSL") -> dict[str, str]:
         return {
             "PATHWAY_BILLING_BOOTSTRAP_SERVERS": self.broker.secured_servers(listener),
             "PATHWAY_BILLING_SECURITY_PROTOCOL": protocol,
             "PATHWAY_BILLING_SSL_CA_FILE": str(self.certificates.ca_file),
+        }
+
+    def _sasl_servers(self, encrypted: bool) -> dict[str, str]:
+        if encrypted:
+            return self._tls_servers("SECURED", "SASL_SSL")
+        return {
+            "PATHWAY_BILLING_BOOTSTRAP_SERVERS": self.broker.secured_servers("LOGIN"),
+            "PATHWAY_BILLING_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         }
 
 
@@ -87,7 +87,7 @@ class SecuredBroker:
 def secured_broker(folder: Path) -> Iterator[SecuredBroker]:
     """Starts in some four seconds."""
     certificates = Certificates(folder / "certificates")
-    secured = Secured(certificates.broker_file, certificates.ca_file, dict.fromkeys(PLAIN_USERS, PASSWORD))
+    secured = Secured(certificates.server_file, certificates.ca_file, dict.fromkeys(PLAIN_USERS, PASSWORD))
     with EmbeddedBroker(folder / "broker", heap_mb=256, secured=secured) as broker:
         with KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin:
             for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):

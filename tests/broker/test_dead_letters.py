@@ -144,6 +144,9 @@ def test_an_editor_corrects_one(system: BillingSystem, tmp_path: Path) -> None:
     unchanged = edit(system, of_event(system, 2)["letter"], f"{sys.executable} {editor}")
     assert unchanged.returncode == 1
     assert "nothing was changed, so nothing is sent" in unchanged.stderr
+    failed = edit(system, of_event(system, 2)["letter"], "false")
+    assert failed.returncode == 1
+    assert "the editor failed, so nothing is sent" in failed.stderr
     assert of_event(system, 2)["state"] == "OPEN"
 
 

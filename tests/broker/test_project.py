@@ -19,6 +19,7 @@ from projections.ledger.database import open_for_reading
 from projections.ledger.tables import claim_lines, decision_versions, facts, provider_months
 from streams.adjudication.facts import Fact, ProviderAgreement
 from streams.generator import history
+from tests.broker import command_line
 from tests.broker.billing_system import BillingSystem, billing_system
 from tests.broker.harness import wait_until
 from tests.postgres import Postgres
@@ -69,7 +70,7 @@ def test_kills_and_rivals_change_nothing_and_a_rebuild_says_so(
     system.publish(fact for fact in year if isinstance(fact, ProviderAgreement))
     rest = [fact for fact in year if not isinstance(fact, ProviderAgreement)]
     system.start_worker()
-    postgres_url = postgres.new_database()
+    postgres_url = postgres.new_database().replace(":not-asked", "")  # no password on a command line
     for url in (sqlite_url, postgres_url):
         project(system, url)
 
@@ -134,7 +135,12 @@ def test_the_projector_says_how_far_behind_it_is(system: BillingSystem, sqlite_u
 
 
 def test_what_is_wrong_is_told_with_what_to_do(system: BillingSystem, tmp_path: Path) -> None:
-    down = system.run("project", "--database", "postgresql://billing:secret@127.0.0.1:1/billing")
+    down = command_line.run(
+        "project",
+        home=system.home,
+        PATHWAY_BILLING_BOOTSTRAP_SERVERS=system.broker.bootstrap_servers,
+        PATHWAY_BILLING_DATABASE="postgresql://billing:secret@127.0.0.1:1/billing",
+    )
     assert down.returncode == 2
     assert "does not answer" in down.stderr
     assert "secret" not in down.stderr

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from deploy.broker import EmbeddedBroker
@@ -19,6 +21,7 @@ from projections.decision_log import DecisionLog
 from projections.topic_reader import LogUnavailableError, TopicReader
 from streams.adjudication.decisions import Decision
 from streams.adjudication.intake import InvalidFact
+from streams.commands import publish
 from streams.events import decision_to_avro, decision_to_json, fact_from_avro, fact_to_json, key_of, topic_of
 from streams.generator import history
 from streams.offline import OfflineEngine
@@ -113,6 +116,47 @@ def test_bad_lines_are_all_named_and_nothing_is_published(system: BillingSystem,
     assert "line 8: is not JSON" in done.stderr
     assert "nothing was published" in done.stderr
     assert fetched.records() == []
+
+
+def published_in_process(system: BillingSystem, *arguments: str) -> Result:
+    servers = {"PATHWAY_BILLING_BOOTSTRAP_SERVERS": system.broker.bootstrap_servers}
+    return CliRunner(env=servers).invoke(publish.command, arguments)
+
+
+def test_what_is_more_than_memory_may_hold_is_read_once_more(
+    system: BillingSystem, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "MOST_FACTS_IN_MEMORY", 7)
+    jsonl.write_text(jsonl.read_text().replace("\n", "\n \n"))  # blank lines between
+    fetched = Fetched(system)
+    assert published_in_process(system, str(jsonl)).exit_code == 0
+    records = fetched.records()
+    assert Counter(fact_from_avro(record.topic, record.value) for record in records) == Counter(FACTS)
+    progress = tmp_path / "progress"
+    whole = published_in_process(system, str(jsonl), "--progress", str(progress))
+    assert whole.exit_code == 0, whole.output
+    told = json.loads(progress.read_text())
+    assert told["acknowledged"] == len(FACTS)
+    progress.write_text(json.dumps(told | {"acknowledged": len(FACTS) - 3}))
+    rest = published_in_process(system, str(jsonl), "--progress", str(progress), "--json")
+    assert json.loads(rest.stdout)["published"] == 3
+
+
+def test_a_file_that_changes_while_it_is_published_is_noticed(
+    system: BillingSystem, jsonl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "MOST_FACTS_IN_MEMORY", 7)
+    ask = publish.resolve_bootstrap_servers
+
+    def meanwhile(*arguments: object) -> str:
+        with jsonl.open("a") as file:
+            file.write('{"half a line')
+        return ask(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publish, "resolve_bootstrap_servers", meanwhile)
+    done = published_in_process(system, str(jsonl))
+    assert done.exit_code == 2
+    assert "the file was changed while it was published. 7 facts of what it was are published." in done.output
 
 
 def test_standard_input_is_published_up_to_its_first_bad_line(system: BillingSystem, jsonl: Path) -> None:
@@ -281,19 +325,26 @@ def test_a_record_that_is_no_decision_is_named(system: BillingSystem) -> None:
         assert b"poison" in [record.value for record in reader.read_to_end()]
 
 
-def test_the_example_of_the_docs_runs(system: BillingSystem) -> None:
+def test_the_examples_of_the_docs_run(system: BillingSystem) -> None:
     page = (Path(__file__).parents[2] / "docs/publishing.md").read_text()
-    example = page.partition("```python\n")[2].partition("```")[0]
-    example = example.replace("127.0.0.1:9092", system.broker.bootstrap_servers)
-    done = subprocess.run(
-        (sys.executable, "-c", example),
-        env=command_line.environment(system.home),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "Counter({'treatment-started': 1})\n"), done.stderr
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    fetched = Fetched(system)
+    told = []
+    for example in examples:
+        done = subprocess.run(
+            (sys.executable, "-c", example.replace("127.0.0.1:9092", system.broker.bootstrap_servers)),
+            env=command_line.environment(system.home),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(done.stdout)
+    assert told == ["Counter({'treatment-started': 1})\n", "1 more\n"]
+    assert len(lines := examples[0].splitlines()) - lines.count("") <= 10
+    first, second = (record.value for record in fetched.records())
+    assert first == second, "both say the same"
 
 
 def test_a_wrong_fact_is_named_before_it_is_sent(system: BillingSystem) -> None:

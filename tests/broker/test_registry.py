@@ -1,4 +1,4 @@
-"""A real schema registry: our schemas in it, strangers who write and read by it, and what happens while it is away."""
+"""A real schema registry, by TLS: our schemas in it, strangers who write and read by it, and what happens while it is away."""
 
 import copy
 import io
@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -18,24 +19,32 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from schemas import catalog
 from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, DEAD_LETTERS, partition_for
 from tests import facts
+from tests.broker import command_line
 from tests.broker.billing_system import PARTITIONS, BillingSystem, billing_system
 from tests.broker.harness import wait_until
 from tests.broker.registry import Registry, running_registry
+from tests.certificates import Certificates
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Registry]:
+    with running_registry(tmp_path_factory.mktemp("registry"), certificates=certificates) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def system(registry: Registry) -> Iterator[BillingSystem]:
+def system(registry: Registry, certificates: Certificates) -> Iterator[BillingSystem]:
     with billing_system() as running:
         running._environment |= {
             "PATHWAY_BILLING_SCHEMA_REGISTRY": registry.url,
+            "PATHWAY_BILLING_SCHEMA_REGISTRY_CA_FILE": str(certificates.ca_file),
             "PATHWAY_BILLING_SCHEMA_REGISTRY_TIMEOUT": "0.5",
         }
         yield running
@@ -78,9 +87,12 @@ def committed(system: BillingSystem, topic: str) -> list[Any]:
     return records
 
 
-def test_a_registry_beside_the_whole_system(system: BillingSystem, registry: Registry) -> None:
-    client = SchemaRegistryClient({"url": registry.url})
+def test_a_registry_beside_the_whole_system(
+    system: BillingSystem, registry: Registry, certificates: Certificates, tmp_path: Path
+) -> None:
+    client = SchemaRegistryClient({"url": registry.url, "ssl.ca.location": str(certificates.ca_file)})
     with ExitStack() as stack:
+        a_registry_that_is_not_believed_is_asked_nothing(system, Certificates(tmp_path))
         our_schemas_are_registered_by_command(system, client)
         worker = stack.enter_context(start_worker(system))
         a_stranger_writes_claims_and_reads_decisions(system, client)
@@ -88,6 +100,23 @@ def test_a_registry_beside_the_whole_system(system: BillingSystem, registry: Reg
         assert committed(system, DEAD_LETTERS) == []
         checked = system.run("verify", "--json")
         assert checked.returncode == 0, checked.stdout
+
+
+def a_registry_that_is_not_believed_is_asked_nothing(system: BillingSystem, others: Certificates) -> None:
+    """Whatever needs the registry, all by the same client, ends before it does anything."""
+    facts_file = system.home / "facts.jsonl"
+    facts_file.write_text(json.dumps(facts.order()) + "\n")
+    for ca_file in (str(others.ca_file), ""):  # another authority, and those that the system trusts
+        for command in (("worker",), ("publish", str(facts_file)), ("schemas", "register"), ("schemas", "check")):
+            done = command_line.run(
+                *command,
+                home=system.home,
+                **(system._environment | {"PATHWAY_BILLING_SCHEMA_REGISTRY_CA_FILE": ca_file}),
+            )
+            assert done.returncode in (1, 2)
+            assert "the certificate of the schema registry on https://127.0.0.1" in done.stderr
+            assert "PATHWAY_BILLING_SCHEMA_REGISTRY_CA_FILE" in done.stderr
+            assert "Traceback" not in done.stderr
 
 
 def our_schemas_are_registered_by_command(system: BillingSystem, client: SchemaRegistryClient) -> None:
@@ -185,7 +214,7 @@ def what_is_cached_goes_on_while_the_registry_is_silent(
         # this process has written orders never before: its id is not cached
         publish = system.run("publish", str(facts_file))
         assert publish.returncode == 2
-        assert "no schema registry answers on http://127.0.0.1" in publish.stderr
+        assert "no schema registry answers on https://127.0.0.1" in publish.stderr
         assert "WAITS" not in {decision["claim_id"] for decision in system.decisions()}
         worker.kill()
         worker.wait()

@@ -1,20 +1,30 @@
 """A Kafka that asks who is there: every client by every mechanism, each role with its ACLs alone, and clear refusals."""
 
 import json
+import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
+from click.testing import CliRunner
+from kafka import KafkaProducer
 
+from projections.console.lag import LagMeter
 from streams.acls import ROLES, WORKER, Access, accesses, grant
+from streams.cli import cli
 from streams.events import fact_to_json
 from streams.generator import history
+from streams.publisher import Publisher, UnreachableError
+from streams.security import PLAINTEXT, security_from_environment
 from streams.settings import Settings
 from streams.topics import BILLING_DECISIONS, admin_client
 from tests.broker import command_line
 from tests.broker.harness import wait_until
 from tests.broker.secured_system import PASSWORD, SecuredBroker, secured_broker
+from tests.certificates import Certificates
 
 pytestmark = pytest.mark.broker
 
@@ -47,10 +57,12 @@ def run(secured: SecuredBroker, *arguments: str, **environment: str) -> subproce
     return done
 
 
-def worker(secured: SecuredBroker, environment: Mapping[str, str]):  # type: ignore[no-untyped-def]
+def worker(secured: SecuredBroker, environment: Mapping[str, str], log: IO[str] | None = None):  # type: ignore[no-untyped-def]
+    """With a log, everything that it has to say goes there."""
     return command_line.start(
-        *("worker", "--store", "memory", "--log-level", "info", "--session-timeout", "6"),
+        *("worker", "--store", "memory", "--session-timeout", "6", "--log-level", "debug" if log else "info"),
         home=secured.folder / "home",
+        log=log,
         **{"PATHWAY_BILLING_PARTITIONS": str(PARTITIONS), **environment},
     )
 
@@ -72,6 +84,8 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
         "SCRAM-SHA-512": secured.sasl("worker", "SCRAM-SHA-512"),
         "OAUTHBEARER": secured.oauth("worker"),
         "mutual TLS": secured.mutual("worker"),
+        "TLS alone": secured.encrypted(),
+        "a login without TLS": secured.sasl("worker", "SCRAM-SHA-512", encrypted=False),
     }
     publishers = (
         secured.sasl("publisher"),
@@ -79,14 +93,15 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
         secured.sasl("publisher", "SCRAM-SHA-512"),
         secured.oauth("publisher"),
         secured.mutual("publisher"),
+        secured.encrypted(),
+        secured.sasl("publisher", encrypted=False),
     )
     share = -(-len(FACTS) // len(by_turns))
     for turn, (mechanism, environment) in enumerate(by_turns.items()):
         publish(secured, tmp_path, FACTS[turn * share : (turn + 1) * share], publishers[turn])
-        log = tmp_path / "worker.log"
-        with worker(secured, environment) as process:
+        with (tmp_path / "worker.log").open("w+") as log, worker(secured, environment, log) as process:
             assert process.stdout is not None
-            assert process.stdout.readline().startswith("ready:"), f"{mechanism}: {process.communicate()}"
+            assert process.stdout.readline().startswith("ready:"), f"{mechanism}: {log.name}"
 
             def all_decided() -> bool:
                 found = json.loads(run(secured, "verify", "--json", **operator).stdout)
@@ -95,10 +110,12 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
 
             wait_until(all_decided, 60, f"all facts decided by {mechanism}")
             process.terminate()
-            _, written = process.communicate(timeout=30)
-            log.write_text(written)
-            assert process.returncode == 0, written
-        assert PASSWORD not in log.read_text()
+            assert process.wait(30) == 0, log.name
+            log.seek(0)
+            written = log.read()
+        assert "DEBUG" in written
+        assert PASSWORD not in written
+        assert not [fact for fact in FACTS if str(fact.get("patient_id", PASSWORD)) in written]
 
     read = [
         run(secured, "decisions", "--json", **environment)
@@ -113,6 +130,77 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
     assert swept.returncode == 0, swept.stderr
     again = run(secured, "readjudicate", "--all", "--yes", **operator)
     assert again.returncode == 0, again.stderr
+
+
+WAYS: dict[str, Callable[[SecuredBroker], dict[str, str]]] = {
+    "PLAIN": lambda secured: secured.sasl("operator"),
+    "SCRAM-SHA-256": lambda secured: secured.sasl("operator", "SCRAM-SHA-256"),
+    "SCRAM-SHA-512": lambda secured: secured.sasl("operator", "SCRAM-SHA-512"),
+    "OAUTHBEARER": lambda secured: secured.oauth("operator"),
+    "OAUTHBEARER from a file": lambda secured: secured.token_file("operator"),
+    "mutual TLS": lambda secured: secured.mutual("operator"),
+    "mutual TLS with an encrypted key": lambda secured: secured.mutual("operator", locked=True),
+    "TLS alone": lambda secured: secured.encrypted(),
+    "PLAIN without TLS": lambda secured: secured.sasl("operator", encrypted=False),
+    "SCRAM-SHA-256 without TLS": lambda secured: secured.sasl("operator", "SCRAM-SHA-256", encrypted=False),
+    "SCRAM-SHA-512 without TLS": lambda secured: secured.sasl("operator", "SCRAM-SHA-512", encrypted=False),
+    "OAUTHBEARER without TLS": lambda secured: secured.oauth("operator", encrypted=False),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(secured: SecuredBroker) -> Iterator[str]:
+    """The names of dead letters, of which each way has two."""
+    wanted = 2 * len(WAYS)
+    operator = secured.sasl("operator")
+
+    def found() -> list[str]:
+        listed = run(secured, "dead-letters", "list", "--json", "--topic", "treatment-started", **operator)
+        return [json.loads(line)["letter"] for line in listed.stdout.splitlines()]
+
+    with KafkaProducer(bootstrap_servers=plain(secured)) as producer:
+        for number in range(wanted):
+            producer.send("treatment-started", b"junk", f"pt-{number}".encode())
+    with worker(secured, secured.sasl("worker")):
+        letters = wait_until(lambda: len(letters := found()) >= wanted and letters, 60, "the dead letters")
+    return iter(letters)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_client_connects_by_every_way(
+    secured: SecuredBroker, refused: Iterator[str], tmp_path: Path, way: str
+) -> None:
+    """All that the commands have of Kafka's clients, in this process: it is the connection that each way is about."""
+    facts = tmp_path / "facts.jsonl"
+    patient = next(fact["patient_id"] for fact in FACTS if fact["type"] == "claim-received")
+    facts.write_text("".join(json.dumps(fact) + "\n" for fact in FACTS if fact.get("patient_id") == patient))
+    because = ("--because", "a test", "--by", "ann")
+    commands = (
+        ("topics",),
+        ("publish", str(facts)),
+        ("decisions",),
+        ("verify", "--json"),
+        ("sweep", "--as-of", "2030-01-01"),
+        ("readjudicate", "--patient", patient, "--yes"),
+        ("dead-letters", "count"),
+        ("dead-letters", "redrive", next(refused), *because),
+        ("dead-letters", "discard", next(refused), *because),
+        ("next-billable", "--patient", patient, "--npi", "1234567893", "--from", "2024-03-01"),
+        ("project", "--database", f"sqlite:///{tmp_path}/ledger.sqlite"),
+    )
+    settings = command_line.environment(tmp_path, PATHWAY_BILLING_PARTITIONS=str(PARTITIONS), **WAYS[way](secured))
+    others = dict.fromkeys(name for name in os.environ if name.startswith("PATHWAY_BILLING_"))
+    for command in commands:
+        done = CliRunner(env={**others, **settings}).invoke(cli, command)
+        assert done.exit_code == 0, (command, done.output, done.exception)
+        assert PASSWORD not in done.output
+    behind = LagMeter(Settings(bootstrap_servers=settings["PATHWAY_BILLING_BOOTSTRAP_SERVERS"]))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in others:
+            patch.delenv(name)
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        assert not behind({(BILLING_DECISIONS, 0): 0}).startswith("Not known")
 
 
 @pytest.mark.parametrize(
@@ -240,6 +328,22 @@ def test_who_is_not_let_in_is_told_why(secured: SecuredBroker, tmp_path: Path) -
     demo = run(secured, "demo", **without(sasl, "SERVERS"))
     assert demo.returncode == 2
     assert "the embedded broker speaks PLAINTEXT only" in demo.stderr
+
+
+def test_who_is_not_let_in_is_told_why_from_python(secured: SecuredBroker, tmp_path: Path) -> None:
+    by_password = security_from_environment(secured.sasl("publisher"))
+    by_certificate = security_from_environment(secured.mutual("publisher"))
+    stranger = Certificates(tmp_path).client_file("publisher")
+    for listener, security, sentence in (
+        ("SECURED", replace(by_password, password="x"), "the user is unknown to it, or the password or token is wrong"),
+        ("SECURED", replace(by_password, ca_file=None), "its certificate is not believed"),
+        ("SECURED", PLAINTEXT, "It may want another PATHWAY_BILLING_SECURITY_PROTOCOL than PLAINTEXT"),
+        ("MUTUAL", replace(by_certificate, certificate_file=None), "a certificate of ours"),
+        ("MUTUAL", replace(by_certificate, certificate_file=stranger), "a certificate of ours"),
+    ):
+        servers = secured.broker.secured_servers(listener)
+        with pytest.raises(UnreachableError, match=sentence):
+            Publisher(servers, source="/tests", security=security, timeout_seconds=1)
 
 
 def test_the_acls_that_are_printed_are_the_ones_that_are_made(secured: SecuredBroker) -> None:

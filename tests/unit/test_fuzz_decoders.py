@@ -1,5 +1,6 @@
 """The decoders of records and of JSON lines, fed with what nobody would write: only the named errors, and memory within a bound."""
 
+import io
 import json
 import tracemalloc
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from schemas import catalog
 from streams.events import (
     FACT_TYPES,
+    MAX_LINE_BYTES,
     BadEvent,
     BadLine,
     InvalidFact,
@@ -20,6 +22,7 @@ from streams.events import (
     fact_from_avro,
     fact_to_avro,
     fact_to_json,
+    lines_of,
     notice_from_avro,
     notice_from_json,
     read_jsonl,
@@ -122,3 +125,43 @@ def test_any_lines_are_named_by_their_number(lines: list[bytes | str]) -> None:
     bad: list[BadLine] = []
     assert list(read_jsonl(lines, bad.append)) == []
     assert all(1 <= error.line_number <= len(lines) for error in bad)
+
+
+class Endless(io.RawIOBase):
+    """So many bytes without an end of line, and one line behind them; never all of them at once."""
+
+    def __init__(self, size: int, last: bytes) -> None:
+        self._left = size
+        self._last = io.BytesIO(last)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            return self._last.readinto(buffer)
+        count = min(len(buffer), self._left)
+        buffer[:count] = b"x" * count
+        self._left -= count
+        return count
+
+
+def test_a_line_without_an_end_is_named_in_bounded_memory() -> None:
+    last = b"\n" + b'{"type": "pend-expired", "event_id": "e", "patient_id": "p", "claim_id": "c"}\n'
+    bad: list[BadLine] = []
+    tracemalloc.start()
+    try:
+        file = io.BufferedReader(Endless(10 * MAX_LINE_BYTES, last))
+        numbers = [number for number, _ in read_jsonl(lines_of(file), bad.append)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [(error.line_number, error.sentence) for error in bad] == [(1, "is longer than 16,777,216 bytes")]
+    assert numbers == [2], "what comes behind it keeps its number"
+    assert peak < 5 * MAX_LINE_BYTES
+
+
+@given(st.lists(st.binary(max_size=30)))
+def test_lines_are_those_of_the_file(parts: list[bytes]) -> None:
+    content = b"\n".join(parts)
+    assert list(lines_of(io.BytesIO(content))) == list(io.BytesIO(content))

@@ -1,11 +1,13 @@
 """Security settings: what is read from the environment, what is refused, and that secrets stay where they are."""
 
+import asyncio
 import base64
 import json
 from pathlib import Path
 
 import pytest
 import trustme
+from aiokafka.errors import KafkaConnectionError
 
 from streams.security import (
     MECHANISMS,
@@ -79,6 +81,11 @@ def test_tokens_are_read_again_at_each_connection(tmp_path: Path) -> None:
     file.write_text("second\n")
     assert provider.token() == "second"
     assert "second" not in repr(security)
+    other = security.aiokafka()["sasl_oauth_token_provider"]
+    assert asyncio.run(other.token()) == "second"
+    file.write_text("")  # whoever replaces it is between two steps: aiokafka tries again after an error of its own
+    with pytest.raises(KafkaConnectionError, match=r"SASL_OAUTH_TOKEN_FILE: .* is empty"):
+        asyncio.run(other.token())
     assert security.faust().oauth_cb is not None
 
 

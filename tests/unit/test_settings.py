@@ -97,6 +97,15 @@ def test_a_wrong_value_names_its_setting(name: str, text: str) -> None:
         settings_from_environment({variable: text})
 
 
+def test_a_password_is_taken_from_the_environment_and_from_no_command_line() -> None:
+    url = "postgresql://billing:sesame@db/billing"
+    assert url in CliRunner().invoke(show, env={"PATHWAY_BILLING_DATABASE": url}).stdout
+    typed = CliRunner().invoke(show, ["--database", url])
+    assert typed.exit_code == 2
+    assert "a password does not belong on a command line" in typed.stderr
+    assert "sesame" not in typed.output
+
+
 def test_the_default_data_folder_follows_the_convention(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert Settings().data_dir == tmp_path / "pathway-billing"

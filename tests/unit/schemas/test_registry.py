@@ -2,9 +2,10 @@
 
 import io
 import json
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from schemas.codec import Malformed
 from schemas.foreign import DoesNotResolve, compile_foreign_reader
 from schemas.registry import NotRegistered, RegistryClient, RegistrySchemas, RegistrySettingsError, access_to
 from schemas.wire import SchemasUnavailable, Unreadable, WireReader
+from tests.certificates import Certificates
 from tests.unit import any_event
 
 PREFIX = "PATHWAY_BILLING_SCHEMA_REGISTRY_"
@@ -27,12 +29,17 @@ PREFIX = "PATHWAY_BILLING_SCHEMA_REGISTRY_"
 class FakeRegistry(ThreadingHTTPServer):
     """Answers what a test says, and notes what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.server_port}"
         self.answers: dict[str, tuple[int, Any]] = {}
         self.asked: list[str] = []
         self.authorizations: list[str | None] = []
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that does not believe us, or whom we do not, is what a test is about."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -55,14 +62,20 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as server:
+@contextmanager
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[FakeRegistry]:
+    with FakeRegistry(tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +127,11 @@ class TestIds:
         assert schemas_of(registry, tmp_path).schema_of(7) == PEND
         (file,) = tmp_path.rglob("7.avsc")
         file.write_text('{"type": "rec')
+        registry.answers[SUBJECT] = (200, {"id": 7, "version": 1})
+        assert schemas_of(registry, tmp_path).id_of("pend-expired") == 7
+        (file,) = tmp_path.rglob("*.id.json")
+        file.write_text('{"id": 7}')
+        assert schemas_of(registry, tmp_path).id_of("pend-expired") == 7
         assert schemas_of(registry, tmp_path).schema_of(7) == PEND
         del registry.answers["/schemas/ids/7"]
         assert schemas_of(registry, tmp_path).schema_of(7) == PEND
@@ -128,6 +146,8 @@ class TestAnswers:
         for status, answer in [
             (404, "<html>"),
             (200, "<html>"),
+            (200, []),
+            (200, {"schema": None}),
             (401, {}),
             (403, {}),
             (500, {}),
@@ -143,6 +163,30 @@ class TestAnswers:
         ):
             reader.decode("pend-expired", value)
         assert reader.unknown([("pend-expired", value)]) == set(), "not asked for every record"
+
+    @pytest.mark.parametrize("answer", [[], {}, {"id": "7", "version": 1}, {"id": 7}, "null"])
+    def test_an_answer_that_no_registry_gives_is_no_id(self, registry: FakeRegistry, answer: Any) -> None:
+        registry.answers[SUBJECT] = (200, answer)
+        registry.answers[f"{SUBJECT}/versions"] = (200, [answer])
+        schemas = schemas_of(registry)
+        for ask in (lambda: schemas.id_of("pend-expired"), lambda: schemas.client.register("pend-expired-value", "{}")):
+            with pytest.raises(SchemasUnavailable, match="answers, but not like a schema registry"):
+                ask()
+
+    @pytest.mark.parametrize(
+        "spoiled",
+        [
+            {"schema": "not json"},
+            {"schema": "{}", "references": [{"name": "x"}]},
+            {"schema": "{}", "references": [{"name": "x", "subject": "spoiled", "version": 1}]},
+            {"schema": "[" * 100_000},
+        ],
+    )
+    def test_a_schema_that_cannot_be_parsed_is_the_records_fault(self, registry: FakeRegistry, spoiled: Any) -> None:
+        registry.answers["/schemas/ids/7"] = (200, spoiled)
+        registry.answers["/subjects/spoiled/versions/1"] = (200, {"schema": "not json"})
+        with pytest.raises(Unreadable, match="schema id 7 is not JSON in the registry"):
+            schemas_of(registry).schema_of(7)
 
     def test_a_schema_that_is_registered_later_is_found(
         self, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +244,10 @@ class TestWhoWeAre:
             with pytest.raises(SchemasUnavailable):
                 schemas.schema_of(7)
             assert registry.authorizations[-1] == f"Bearer {text}"
+        for spoil in (lambda: token.write_text(""), token.unlink):  # whoever replaces it is between two steps
+            spoil()
+            with pytest.raises(SchemasUnavailable, match=r"TOKEN_FILE: .* (is empty|cannot be used)"):
+                schemas.schema_of(7)
 
     @pytest.mark.parametrize(
         ("urls", "variables", "sentence"),
@@ -212,7 +260,14 @@ class TestWhoWeAre:
             ("http://r", {"TOKEN": "t", "TOKEN_FILE": "/f"}, "are both set"),
             ("http://r", {"TOKEN_FILE": "/no/such"}, "cannot be used"),
             ("http://r", {"TIMEOUT": "soon"}, "number of seconds"),
-            ("https://r", {"CA_FILE": "/no/such"}, "TLS files cannot be used"),
+            ("https://r", {"CA_FILE": "/no/such"}, r"CA_FILE: /no/such cannot be used \(No such file"),
+            (
+                "https://r",
+                {"CERTIFICATE_FILE": "/no/such"},
+                r"CERTIFICATE_FILE: /no/such cannot be used \(No such file",
+            ),
+            ("https://r", {"KEY_FILE": "/k"}, "KEY_FILE needs .*CERTIFICATE_FILE"),
+            ("http://r", {"CA_FILE": "/c", "KEY_PASSWORD": "sesame"}, "CA_FILE, .*KEY_PASSWORD: without effect"),
         ],
     )
     def test_wrong_settings_are_named_without_secrets(
@@ -221,6 +276,68 @@ class TestWhoWeAre:
         with pytest.raises(RegistrySettingsError, match=sentence) as error:
             access_to(urls, {PREFIX + name: value for name, value in variables.items()})
         assert "sesame" not in str(error.value)
+
+
+class TestTls:
+    """Against a server of Python's own, that asks for certificates; tests/broker/test_registry.py has a real registry."""
+
+    @pytest.fixture
+    def ours(self, tmp_path: Path) -> Certificates:
+        return Certificates(tmp_path / "ours")
+
+    @pytest.fixture
+    def others(self, tmp_path: Path) -> Certificates:
+        return Certificates(tmp_path / "others")
+
+    @pytest.fixture
+    def mutual(self, ours: Certificates) -> Iterator[FakeRegistry]:
+        """It takes whoever has a certificate of ours."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ours.ca_file)
+        context.load_cert_chain(ours.server_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+        with serving(context) as server:
+            server.answers["/schemas/ids/7"] = (200, {"schema": json.dumps(PEND)})
+            yield server
+
+    def test_a_certificate_of_ours_is_believed(self, mutual: FakeRegistry, ours: Certificates, tmp_path: Path) -> None:
+        whole = ours.client_file("worker")
+        locked = ours.client_file("locked", key_password="open sesame")
+        (tmp_path / "password").write_text("open sesame\n")
+        files = {"CA_FILE": str(ours.ca_file)}
+        for named in (
+            {"CERTIFICATE_FILE": str(whole)},
+            {"CERTIFICATE_FILE": str(whole), "KEY_FILE": str(whole)},
+            {"CERTIFICATE_FILE": str(locked), "KEY_PASSWORD_FILE": str(tmp_path / "password")},
+        ):
+            assert schemas_of(mutual, **files, **named).schema_of(7) == PEND
+
+    @pytest.mark.parametrize("password", ["sesame", ""])
+    def test_a_wrong_password_of_a_key_is_said_at_once(self, ours: Certificates, password: str) -> None:
+        named = {"CERTIFICATE_FILE": ours.client_file("locked", key_password="open sesame"), "KEY_PASSWORD": password}
+        with pytest.raises(RegistrySettingsError, match=r"CERTIFICATE_FILE: .*locked\.pem cannot be used") as error:
+            access_to("https://r", {PREFIX + name: str(value) for name, value in named.items()})
+        assert "sesame" not in str(error.value)
+
+    def test_who_is_not_believed_is_told_apart(
+        self, mutual: FakeRegistry, registry: FakeRegistry, ours: Certificates, others: Certificates
+    ) -> None:
+        right = {"CA_FILE": ours.ca_file, "CERTIFICATE_FILE": ours.client_file("worker")}
+        localhost = mutual.url.replace("127.0.0.1", "localhost")
+        for url, changed, sentence in (
+            (mutual.url, {"CA_FILE": others.ca_file}, "is not believed .self-signed certificate.* with .*_CA_FILE"),
+            (mutual.url, {"CA_FILE": ""}, "is not believed"),
+            (localhost, {}, "is not believed .Hostname mismatch"),
+            (mutual.url, {"CERTIFICATE_FILE": ""}, "it may want a certificate of ours that it believes"),
+            (mutual.url, {"CERTIFICATE_FILE": others.client_file("worker")}, "it may want a certificate of ours"),
+            (registry.url.replace("http:", "https:"), {}, "no TLS connection comes about .*it may want http"),
+        ):
+            variables = {PREFIX + name: str(value) for name, value in {**right, **changed}.items()}
+            client = RegistryClient(access_to(url, variables))
+            with pytest.raises(SchemasUnavailable, match=sentence):
+                client.schema(7)
+        assert mutual.asked == registry.asked == []
+        with pytest.raises(SchemasUnavailable, match="it may want https"):
+            RegistryClient(access_to(mutual.url.replace("https:", "http:"), {})).schema(7)
 
 
 CLAIM = json.loads(catalog.text("claim-received.avsc"))
@@ -251,6 +368,58 @@ def with_type(name: str, kind: Any) -> Any:
 def test_a_schema_that_is_of_no_use_is_said_once(schema: Any, sentence: str) -> None:
     with pytest.raises(DoesNotResolve, match=sentence):
         compile_foreign_reader(schema, "claim-received", {})
+
+
+NOTHING = {"type": "record", "name": "Nothing", "fields": [{"name": "of", "type": {"type": "null"}}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ({"type": "array", "items": "null"}, "x"),
+        ({"type": "array", "items": {"type": "null"}}, "x"),
+        ({"type": "array", "items": {"type": "record", "name": "Empty", "fields": []}}, "x"),
+        ({"type": "array", "items": NOTHING}, "x"),
+        ({"type": "array", "items": {"type": "fixed", "name": "None", "size": 0}}, "x"),
+        (["null", {"type": "array", "items": NOTHING}], "x"),
+        ({"type": "map", "values": {"type": "array", "items": "null"}}, r"x\[\]"),
+        ({"type": "array", "items": {"type": "array", "items": "null"}}, r"x\[\]"),
+        (
+            {"type": "record", "name": "Outer", "fields": [{"name": "y", "type": {"type": "array", "items": "null"}}]},
+            "x.y",
+        ),
+        (
+            {
+                "type": "record",
+                "name": "Twice",
+                "fields": [
+                    {"name": "one", "type": NOTHING},
+                    {"name": "y", "type": {"type": "array", "items": "Nothing"}},
+                ],
+            },
+            "x.y",
+        ),
+    ],
+)
+def test_a_list_of_nothing_is_refused_at_any_depth(kind: Any, path: str) -> None:
+    """Five bytes of such a list can say that a million millions of items follow."""
+    schema = {**CLAIM, "fields": [*CLAIM["fields"], {"name": "x", "type": kind}]}
+    with pytest.raises(DoesNotResolve, match=f"field {path} is a list of nothing"):
+        compile_foreign_reader(schema, "claim-received", {})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"type": "array", "items": ["null", "int"]},
+        {"type": "array", "items": {"type": "enum", "name": "Color", "symbols": ["RED"]}},
+        {"type": "map", "values": "null"},
+        {"type": "record", "name": "Chain", "fields": [{"name": "next", "type": ["null", "Chain"]}]},
+        NOTHING,
+    ],
+)
+def test_other_lists_are_taken(kind: Any) -> None:
+    compile_foreign_reader({**CLAIM, "fields": [*CLAIM["fields"], {"name": "x", "type": kind}]}, "claim-received", {})
 
 
 def test_milliseconds_are_not_taken_for_microseconds() -> None:
