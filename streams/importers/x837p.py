@@ -13,9 +13,10 @@ from typing import BinaryIO, NamedTuple
 
 from streams.adjudication.days import Day, day_from_iso
 from streams.adjudication.facts import ORIGINAL, REPLACEMENT, S_CODES, VOID, Claim, ClaimLine
-from streams.adjudication.intake import InvalidFact, check, is_npi
+from streams.adjudication.intake import is_npi
 from streams.importers.report import NOTE, FileReport, Part, Problem
-from streams.importers.terms import PATIENT_CONTROL_NUMBER, Terms, number_of
+from streams.importers.sound import why_refused
+from streams.importers.terms import MOST_LINES, PATIENT_CONTROL_NUMBER, Terms, number_of
 from streams.importers.x12 import (
     Envelopes,
     Group,
@@ -30,7 +31,7 @@ from streams.importers.x12 import (
 from streams.importers.x12_guide import Found, Guide
 
 FORM_TYPE = "837P"
-MOST_LINES = 999  # of a claim; the guide allows 50. More are not kept, so that memory is bounded
+
 MOST_PROBLEMS = 100  # of one claim, or of one loop above it
 
 _READ: dict[str, frozenset[str]] = {  # segment of a loop -> the elements from which events are made; none: all
@@ -451,10 +452,8 @@ class _ClaimMaker:
             )
         if read.rejected:
             return None
-        try:
-            check(claim)
-        except InvalidFact as error:
-            self._reject("IK3-8", f"the event's {error.field} {error.sentence}", "2300/CLM")
+        if sentence := why_refused(claim):
+            self._reject("IK3-8", sentence, "2300/CLM")
             return None
         return claim
 
