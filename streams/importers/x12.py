@@ -115,8 +115,11 @@ class Envelopes(NamedTuple):
     end: Problem | None  # why the reading ended before the end of the file
 
 
-def read_segments(file: BinaryIO) -> Iterator[Segment]:
-    """The segments of a file, which may hold several interchanges, each with its own delimiters. Raises NotX12."""
+def read_segments(file: BinaryIO, component: str | None = None) -> Iterator[Segment]:
+    """The segments of a file, which may hold several interchanges, each with its own delimiters. Raises NotX12.
+
+    With `component` the components are parted by this character, whatever ISA16 says.
+    """
     source = _Bytes(file)
     source.skip(_BYTE_ORDER_MARK)
     number = 0
@@ -126,6 +129,8 @@ def read_segments(file: BinaryIO) -> Iterator[Segment]:
         if source.starts_with(b"ISA"):
             head = source.take(_ISA_BYTES)
             delimiters = _delimiters(head, number)
+            if component is not None:
+                delimiters = delimiters._replace(component=component)
             text = head[:-1].decode("latin-1")
             yield Segment("ISA", tuple(text.split(delimiters.element)[1:]), number, delimiters)
             continue

@@ -38,6 +38,7 @@ _READ: dict[str, frozenset[str]] = {  # segment of a loop -> the elements from w
     "BHT": frozenset(("BHT06",)),
     "2000A/HL": frozenset(),
     "2010AA/NM1": frozenset(("NM108", "NM109")),
+    "2000A/CUR": frozenset(("CUR02",)),
     "2000B/HL": frozenset(),
     "2000B/SBR": frozenset(("SBR03",)),
     "2010BA/NM1": frozenset(("NM108", "NM109")),
@@ -72,6 +73,7 @@ _ENVELOPE = frozenset(("ISA", "GS", "ST", "SE", "GE", "IEA"))
 _NO_FIELD = "claim-received has no field for it"
 _DIAGNOSES = {"ABK": "ICD-10", "ABF": "ICD-10", "BK": "ICD-9", "BF": "ICD-9"}
 _AMOUNT = re.compile(r"(-?)([0-9]{0,15})(?:\.([0-9]{1,2})0*)?")
+_OTHER_SEPARATOR = re.compile(r"[0-9]{2}[^A-Za-z0-9]B[^A-Za-z0-9][0-9]")  # of CLM05: place of service, B, frequency
 _WHOLE = re.compile(r"-?[0-9]{1,15}(?:\.0*)?")
 
 
@@ -82,11 +84,13 @@ def read_837p(
     *,
     refuse_tests: bool = False,
     accept_wrong_counts: bool = False,
+    component_separator: str | None = None,
 ) -> Iterator[Claim]:
     """The good claims of a file, in its order. What is wrong goes into the report; nothing is raised for it.
 
     The file must be seekable: it is read twice. With `refuse_tests` interchanges marked as tests (ISA15 is not P) are
-    rejected; with `accept_wrong_counts` what SE01, GE01 and IEA01 miscount is only noted.
+    rejected; with `accept_wrong_counts` what SE01, GE01 and IEA01 miscount is only noted; `component_separator` stands for a wrong
+    ISA16.
     """
     envelopes = read_envelopes(file)
     if accept_wrong_counts:
@@ -97,7 +101,7 @@ def read_837p(
     following = next(waiting, None)
     reader: _SetReader | None = None
     try:
-        for segment in read_segments(file):
+        for segment in read_segments(file, component_separator):
             if following is None and reader is None:
                 break
             if reader is None and following and segment.number == following.transaction_set.segment_number:
@@ -292,6 +296,12 @@ class _SetReader:
             above = next(level for level in self._innermost.upwards() if level.name != "2300")
             opened = _Claim("2300", above, ordinal=self._claims, position=self._guide.position)
             self._innermost = opened
+            if _OTHER_SEPARATOR.fullmatch(segment.element(5)) and not segment.component(5, 2):
+                sentence = (
+                    "looks to have components that another character parts than ISA16 says; if the sender's ISA is wrong, name "
+                    "the character with --component-separator"
+                )
+                opened.add(self._problem(NOTE, sentence, segment, "2300", "CLM05")._replace(rejects=False))
             if above.name not in ("2000B", "2000C"):
                 opened.add(self._problem("IK3-1", "stands under no subscriber (HL with 22 or 23)", segment, "2300"))
         else:
@@ -422,6 +432,7 @@ class _ClaimMaker:
             self._note(
                 "a replacement or void without REF*F8 names no original: it is decided as a bad reference", "2300/CLM"
             )
+        self._check_currency()
         lines = self._lines()
         self._check_total()
         claim = Claim(
@@ -449,6 +460,10 @@ class _ClaimMaker:
             self.assumed.append(
                 f"cost share taken as copay {share.copay_cents} cents, deductible remaining "
                 f"{share.deductible_remaining_cents} cents, coinsurance {share.coinsurance_bp} basis points: an 837P has none"
+            )
+        if self._text("2000B/SBR", 1) not in ("P", ""):
+            self.assumed.append(
+                "another payer comes first (SBR01): decided as if it had paid nothing, an event has no field for it"
             )
         if read.rejected:
             return None
@@ -524,6 +539,9 @@ class _ClaimMaker:
             return None
         code = service.component(1, 2).upper()
         qualifier = service.component(1, 1)
+        if qualifier != "HC" and code in S_CODES:
+            self._reject("IK4-7", "must be HC: S0353 and S0354 are codes of HCPCS", "2400/SV1", "SV101-1", line)
+            return None
         if qualifier != "HC":
             self._left_out(line, "its procedure code is not of HCPCS (SV101-1 is not HC)")
             return None
@@ -591,6 +609,10 @@ class _ClaimMaker:
                 )
             else:
                 yield diagnoses[place - 1]
+
+    def _check_currency(self) -> None:
+        if self._text("2000A/CUR", 2) not in ("USD", ""):
+            self._reject("IK4-7", "must be USD: charges in another currency cannot be decided", "2000A/CUR", "CUR02")
 
     def _check_total(self) -> None:
         """The claim's charge is the sum of its lines', else one of them is not what the sender meant."""

@@ -18,7 +18,7 @@ from tests.unit.importers import x12_files as x12
 TERMS = Terms(MemberTokens(b"k" * 32), load_policy())
 
 
-def read(text: str | bytes, terms: Terms = TERMS, **options: bool) -> tuple[list[Claim], FileReport]:
+def read(text: str | bytes, terms: Terms = TERMS, **options: Any) -> tuple[list[Claim], FileReport]:
     report = FileReport("claims.837")
     data = text.encode() if isinstance(text, str) else text
     return list(read_837p(io.BytesIO(data), terms, report, **options)), report
@@ -133,6 +133,8 @@ def test_several_sets_and_interchanges_and_one_bad_claim_among_them() -> None:
         ("DTP*472*D8*20240108~", "", "IK3-3|"),
         ("*CH~", "*RP~", "IK4-7|BHT06"),
         ("HL*2*1*22", "HL*2*7*22", "IK4-7|HL02"),
+        ("HC:S0353*400*UN*1*", "ER:S0353*400*UN*1*", "IK4-7|SV101-1"),
+        ("HL*1**20*1~", "HL*1**20*1~CUR*85*CAD~", "IK4-7|CUR02"),
         ("*20240112*0930*1*X*", "*20241350*0930*1*X*", "IK4-8|GS04"),
     ],
 )
@@ -248,6 +250,22 @@ def test_wrong_counts_can_be_accepted() -> None:
     text = x12.one_claim().replace("GE*1*1", "GE*3*1").replace("IEA*1*", "IEA*4*")
     assert read(text)[0] == []
     assert len(read(text, accept_wrong_counts=True)[0]) == 1
+
+
+def test_a_wrong_component_separator_in_the_isa_is_suspected_and_can_be_said() -> None:
+    text = x12.one_claim().replace(":", ">").replace("*P*>~", "*P*:~")
+    claims, report = read(text)
+    assert claims == []
+    assert "--component-separator" in " ".join(problem.sentence for problem in problems(report, rejecting=False))
+    (claim,), report = read(text, component_separator=">")
+    assert claim == read(x12.one_claim())[0][0]
+
+
+def test_that_another_payer_comes_first_is_said() -> None:
+    (_,), report = read(x12.one_claim().replace("SBR*P*", "SBR*S*"))
+    assert any("another payer comes first" in sentence for sentence in report.assumed)
+    (_,), report = read(x12.one_claim())
+    assert not any("another payer" in sentence for sentence in report.assumed)
 
 
 def test_the_plans_terms() -> None:
