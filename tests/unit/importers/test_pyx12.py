@@ -6,12 +6,22 @@ When one of these fails after an update of pyx12, that reason is gone; when all 
 import io
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyx12.errors import X12Error
+from pyx12.nodeCounter import NodeCounter
 from pyx12.x12file import X12Reader
 
-from streams.importers.x12 import read_envelopes, read_segments
+from streams.importers import x12_guide
+from streams.importers.x12 import Segment, read_envelopes, read_segments
 from tests.unit.importers import x12_files as x12
 
+FAMILY = [*x12.subscriber(leaf=False), *x12.patient(), *x12.claim("A", references="REF*G1*O1"), *x12.claim("B")]
+BODY = list(
+    read_segments(
+        io.BytesIO(x12.interchange(x12.transaction_set(x12.billing(), FAMILY, x12.subscriber(4), x12.claim())).encode())
+    )
+)[2:-2]
 WHOLE = x12.one_claim()
 SEGMENTS = WHOLE.count("~")
 
@@ -64,3 +74,21 @@ def test_its_reader_fails_at_a_trailer_without_a_header() -> None:
 def test_its_sentences_hold_what_it_found() -> None:
     with pytest.raises(X12Error, match="JANE DOE"):
         read_by_pyx12(x12.isa().replace("00501", "JANE_").replace("CLEARING  ", "JANE DOE  "))
+
+
+def place_all(segments: list[Segment], *, as_pyx12_counts: bool) -> list[x12_guide.Placed]:
+    guide = x12_guide.Guide()
+    if as_pyx12_counts:
+        counts = {"/ISA_LOOP": 1, "/ISA_LOOP/ISA": 1, "/ISA_LOOP/GS_LOOP": 1, "/ISA_LOOP/GS_LOOP/GS": 1}
+        guide._walker.counter = NodeCounter(counts)
+    return [guide.place(segment) for segment in segments]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, len(BODY) - 1), st.sampled_from(BODY)), max_size=12))
+def test_our_counts_are_those_of_its_counter(inserted: list[tuple[int, Segment]]) -> None:
+    """Loops and segments missing, once too often and at wrong places."""
+    segments = list(BODY)
+    for at, segment in inserted:
+        segments[at : at + at % 2] = [segment]
+    assert place_all(segments, as_pyx12_counts=False) == place_all(segments, as_pyx12_counts=True)
