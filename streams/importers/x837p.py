@@ -275,6 +275,10 @@ class _SetReader:
             # at a wrong place, or with a wrong qualifier: what it says would be lost
             qualifier = found.key.partition("[")[2].rstrip("]")
             rejects = segment_id in _READ_KEYS and qualifier in _READ_QUALIFIERS.get(segment_id, (qualifier,))
+            if (
+                segment_id == "DMG" and "2300" in found.loops
+            ):  # as 4010 had it for other payers' members; a patient's stands above
+                rejects = False
         else:
             elements = _READ.get(_read_name(loop, found.key))
             rejects = elements is not None and (not problem.element or not elements or problem.element in elements)

@@ -159,6 +159,11 @@ def test_a_reference_at_a_wrong_place_rejects_because_it_would_be_lost() -> None
     rejected_with(x12.one_claim(frequency="7", diagnoses="HI*ABK:C50911", providers="REF*F8*OLD1"), "IK3-1")
 
 
+def test_the_birth_date_of_another_payers_member_in_a_claim_is_noted() -> None:
+    (_,), report = read(x12.one_claim(providers="SBR*S*18*******CI|DMG*D8*19430501*F"))
+    assert ("IK3-1", "DMG") in [(problem.code, problem.segment) for problem in problems(report, rejecting=False)]
+
+
 def test_a_bad_billing_provider_rejects_the_claims_under_it_and_no_others() -> None:
     bad = [*x12.billing(1, npi="1234567890"), *x12.subscriber(2, 1), *x12.claim("A"), *x12.claim("B")]
     good = [*x12.billing(3), *x12.subscriber(4, 3), *x12.claim("C")]
