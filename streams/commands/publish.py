@@ -13,12 +13,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from streams.commands.bad_lines import BadLines
 from streams.commands.publish_progress import PublishProgress
-from streams.events import BadLine, read_jsonl
+from streams.events import BadLine, lines_of, read_jsonl
 from streams.publisher import FactRecord, Publisher, PublishError, UnreachableError
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
-MAX_NAMED_LINES = 20
 SOURCE = "/pathway-billing/publish"
 STANDARD_INPUT = "-"
 
@@ -100,21 +100,20 @@ def _how_to_resume(resumable: PublishProgress | None) -> str:
 
 def _checked(path: Path, source: str, progress: Progress) -> list[FactRecord]:
     """All facts of a file, ready to be sent; ends the command where a line is bad."""
-    bad: list[BadLine] = []
+    bad = BadLines()
     with path.open("rb") as file:
         lines = _tracked(file, path.stat().st_size, progress)
-        records = [FactRecord.of(fact, source) for _, fact in read_jsonl(lines, on_bad_line=bad.append)]
-    if not bad:
+        records = [FactRecord.of(fact, source) for _, fact in read_jsonl(lines, on_bad_line=bad.add)]
+    if not bad.count:
         return records
-    named = [f"{path}: {error}" for error in bad[:MAX_NAMED_LINES]]
-    if len(bad) > MAX_NAMED_LINES:
-        named.append(f"{path}: {len(bad) - MAX_NAMED_LINES:,} more bad lines")
-    raise UsageError("\n".join((*named, "nothing was published: correct these lines and run the command again")))
+    raise UsageError(
+        "\n".join((*bad.named(path), "nothing was published: correct these lines and run the command again"))
+    )
 
 
 def _as_they_come(lines: BinaryIO, source: str) -> Iterator[FactRecord]:
     """The facts of standard input. Raises BadLine."""
-    return (FactRecord.of(fact, source) for _, fact in read_jsonl(lines))
+    return (FactRecord.of(fact, source) for _, fact in read_jsonl(lines_of(lines)))
 
 
 def _send(records: Iterable[FactRecord], publisher: Publisher) -> None:
@@ -145,7 +144,7 @@ def _progress() -> Progress:
 def _tracked(file: BinaryIO, size_bytes: int, progress: Progress) -> Iterator[bytes]:
     """The lines of a file; a bar follows the bytes."""
     task = progress.add_task("checking", total=size_bytes)
-    for number, line in enumerate(file):
+    for number, line in enumerate(lines_of(file)):
         if number % 1_000 == 0:  # an update costs as much as reading the fact
             progress.update(task, completed=file.tell())
         yield line
