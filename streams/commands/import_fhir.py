@@ -25,7 +25,14 @@ SOURCE = "/pathway-billing/import-fhir"
     help="More patients, coverages, organizations or practitioners that the claims refer to (a bulk export has a file of each); "
     "may be given repeatedly.",
 )
-def command(resource_files: tuple[Path, ...], **given: Any) -> int:
+@click.option(
+    "--member-id-system",
+    "member_systems",
+    metavar="URI",
+    multiple=True,
+    help="System of identifiers that are member ids, beside those of type MB; may be given repeatedly.",
+)
+def command(resource_files: tuple[Path, ...], member_systems: tuple[str, ...], **given: Any) -> int:
     """Make claim-received events (JSONL) of the FHIR R4 Claims in FILES: single resources, Bundles, or NDJSON.
 
     They are printed, for `pathway-billing publish -`, or published with --publish. On standard error stands what was rejected and
@@ -34,7 +41,8 @@ def command(resource_files: tuple[Path, ...], **given: Any) -> int:
 
     Exit codes: 0 all claims imported, 1 some rejected, 2 a file that cannot be read to its end, or bad usage.
     """
-    return run(partial(read_fhir, references=_references(resource_files)), SOURCE, **given)
+    read = partial(read_fhir, references=_references(resource_files), member_systems=frozenset(member_systems))
+    return run(read, SOURCE, **given)
 
 
 def _references(paths: tuple[Path, ...]) -> References:

@@ -61,11 +61,17 @@ _ORDERING = frozenset(("ordering", "prescribing"))
 
 
 def read_fhir(
-    file: BinaryIO, terms: Terms, report: FileReport, *, references: References | None = None
+    file: BinaryIO,
+    terms: Terms,
+    report: FileReport,
+    *,
+    references: References | None = None,
+    member_systems: frozenset[str] = frozenset(),
 ) -> Iterator[Claim]:
     """The good claims of a file, in its order. What is wrong goes into the report; nothing is raised for it.
 
-    The file must be seekable. `references` has resources of other files that its claims may refer to.
+    The file must be seekable. `references` has resources of other files that its claims may refer to; identifiers of
+    `member_systems` are member ids, as those of type MB are.
     """
     number = 0
     try:
@@ -78,7 +84,8 @@ def read_fhir(
             for claim, around in _claims(resource, references, report):
                 number += 1
                 name = f"{number:,}" if line_number is None else f"{number:,} in line {line_number:,}"
-                yield from _imported(claim, around, number, name, terms, report)
+                maker = _ClaimMaker(claim, around, terms, member_systems)
+                yield from _imported(maker, number, name, report)
     except Unreadable as error:
         report.unusable = True
         report.name(Part("file", "", [Problem("UNREADABLE", str(error), position=number + 1)], rejected=True))
@@ -113,10 +120,7 @@ def _leave(report: FileReport, what: str, why: str) -> None:
         report.not_mapped["more paths", _NO_FIELD] += 1
 
 
-def _imported(
-    resource: dict[str, Any], around: References, number: int, name: str, terms: Terms, report: FileReport
-) -> Iterator[Claim]:
-    maker = _ClaimMaker(resource, around, terms)
+def _imported(maker: "_ClaimMaker", number: int, name: str, report: FileReport) -> Iterator[Claim]:
     claim = maker.claim()
     problems = [problem._replace(position=number) for problem in maker.problems]
     rejected = any(problem.rejects for problem in problems)
@@ -140,11 +144,14 @@ def _imported(
 class _ClaimMaker:
     """Makes an event of a Claim, and goes on after an error: a sender learns all that is wrong at once."""
 
-    def __init__(self, resource: dict[str, Any], around: References, terms: Terms) -> None:
+    def __init__(
+        self, resource: dict[str, Any], around: References, terms: Terms, member_systems: frozenset[str]
+    ) -> None:
         self._taken: set[tuple[int, str]] = set()
         self.root = Place(resource, "Claim", self._taken)
         self._around = around
         self._terms = terms
+        self._member_systems = member_systems
         self.claim_id = ""
         self.problems: list[Problem] = []
         self.unnamed_problems = 0
@@ -303,16 +310,21 @@ class _ClaimMaker:
         member_id = subscriber_id or reference.get("identifier").text("value")
         for owner in (coverage, patient):
             if owner and not member_id:
-                numbers = (one.text("value") for one in owner.items("identifier") if "MB" in one.codes("type"))
-                member_id = next(numbers, "")
+                member_id = next(filter(None, map(self._member_id, owner.items("identifier"))), "")
         token = tokens.subscriber(payer_id, member_id) if member_id else ""
         if not token:
             raise BadValue(
                 "Claim.patient",
-                "must have a member id: Coverage.subscriberId, patient.identifier, or an identifier of type MB of the "
-                f"Coverage or the Patient{self._not_found(reference)}",
+                "must have a member id: Coverage.subscriberId, patient.identifier, or an identifier of the Coverage or the "
+                f"Patient of type MB or a --member-id-system{self._not_found(reference)}",
             )
         return token
+
+    def _member_id(self, identifier: Place) -> str:
+        """The value of an identifier that is a member id; empty for another."""
+        if "MB" in identifier.codes("type") or identifier.text("system") in self._member_systems:
+            return identifier.text("value")
+        return ""
 
     def _plan_id(self, coverage: Place | None, payer_id: str, received: Day) -> str:
         classes = coverage.items("class") if coverage else []

@@ -82,10 +82,10 @@ def item(**changes: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in {**resource()["item"][0], **changes}.items() if value is not None}]
 
 
-def read(*resources: Any, terms: Terms = TERMS, references: References | None = None) -> tuple[list[Claim], FileReport]:
+def read(*resources: Any, terms: Terms = TERMS, **options: Any) -> tuple[list[Claim], FileReport]:
     text = "\n".join(one if isinstance(one, str) else json.dumps(one, default=float) for one in resources)
     report = FileReport("claims.json")
-    return list(read_fhir(io.BytesIO(text.encode()), terms, report, references=references)), report
+    return list(read_fhir(io.BytesIO(text.encode()), terms, report, **options)), report
 
 
 def problems(report: FileReport) -> list[Problem]:
@@ -295,6 +295,16 @@ def test_a_bulk_export_is_imported_with_the_files_of_what_its_claims_refer_to() 
     (made,), report = read(claim, references=references)
     assert problems(report) == []
     assert (made.billing_npi, made.rendering_npi, made.payer_id) == (BILLING, OTHER_NPI, "HP001")
+    assert made.patient_id == TERMS.tokens.subscriber("HP001", "MEM0001")
+
+
+def test_member_ids_may_be_known_by_their_system() -> None:
+    patient = {"resourceType": "Patient", "id": "a", "identifier": [{"system": "urn:ssn", "value": "1"}]}
+    patient["identifier"].append({"system": "urn:plan:members", "value": "mem-0001"})  # type: ignore[attr-defined]
+    claim = resource(patient={"reference": "#a"}, contained=[patient])
+    claims, report = read(claim)
+    assert (claims, problems(report)[0].element) == ([], "Claim.patient")
+    (made,), _ = read(claim, member_systems=frozenset(("urn:plan:members",)))
     assert made.patient_id == TERMS.tokens.subscriber("HP001", "MEM0001")
 
 
