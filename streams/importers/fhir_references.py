@@ -1,15 +1,16 @@
 """The resources that a claim's references may mean: those of its Bundle, and those of other files of the same export.
 
-Of each only what an import reads is kept: identifiers, and of a patient the birth date and the first given name. So a bulk
+Of other files only what an import reads is kept, as JSON: identifiers, and of a patient the birth date and the names. So a bulk
 export of patients and coverages fits into memory.
 """
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from streams.importers.fhir_json import Place
 
-MOST_RESOURCES = 1_000_000  # of other files: about 1 KB each is held of a patient or a coverage
+MOST_RESOURCES = 1_000_000  # of other files: some 400 bytes are held of a patient with one identifier (measured)
 _KEPT = {
     "Patient": ("identifier", "birthDate", "name"),
     "Coverage": ("identifier", "subscriberId", "relationship", "class", "payor"),
@@ -17,6 +18,11 @@ _KEPT = {
     "Practitioner": ("identifier",),
     "PractitionerRole": ("identifier", "practitioner", "organization"),
 }
+
+
+_SEARCHED = frozenset(
+    ("Organization", "Practitioner", "PractitionerRole")
+)  # by identifier, as Synthea writes references
 
 
 class TooManyResources(Exception):
@@ -29,7 +35,7 @@ class References:
     def __init__(self, others: "References | None" = None) -> None:
         self._others = others
         self._by_reference: dict[str, Any] = {}
-        self._without_url: dict[str, Any] = {}
+        self._with_url: set[str] = set()
         self._count = 0
 
     @classmethod
@@ -56,33 +62,37 @@ class References:
         self._count += 1
         if self._count > MOST_RESOURCES:
             raise TooManyResources(f"more than {MOST_RESOURCES:,} resources; give those that the claims refer to")
-        self._know({name: resource[name] for name in ("resourceType", "id", *kept) if name in resource}, full_url)
+        read = {name: resource[name] for name in ("resourceType", "id", *kept) if name in resource}
+        self._know(resource, full_url, json.dumps(read, default=str).encode())
 
-    def _know(self, resource: Any, full_url: object) -> None:
+    def _know(self, resource: Any, full_url: object, held: bytes | None = None) -> None:
         if not isinstance(resource, dict):
             return
+        found = held or resource
         kind = resource.get("resourceType")
         if isinstance(resource.get("id"), str):
-            self._by_reference.setdefault(f"{kind}/{resource['id']}", resource)
-            if not full_url:
-                self._without_url.setdefault(f"{kind}/{resource['id']}", resource)
+            name = f"{kind}/{resource['id']}"
+            self._by_reference.setdefault(name, found)
+            if isinstance(full_url, str):
+                self._with_url.add(name)
         if isinstance(full_url, str):
-            self._by_reference.setdefault(full_url, resource)
+            self._by_reference.setdefault(full_url, found)
         identifiers = resource.get("identifier")
-        if isinstance(kind, str) and kind in _KEPT and isinstance(identifiers, list):
+        if isinstance(kind, str) and kind in _SEARCHED and isinstance(identifiers, list):
             for one in identifiers:
                 if isinstance(one, dict) and isinstance(one.get("value"), str) and isinstance(one.get("system"), str):
-                    self._by_reference.setdefault(f"{kind}?identifier={one['system']}|{one['value']}", resource)
+                    self._by_reference.setdefault(f"{kind}?identifier={one['system']}|{one['value']}", found)
 
     def find(self, reference: str) -> Any:
         """The resource that a reference means: a fullUrl, Patient/1, a version of it, or Patient?identifier=system|value."""
         plain = reference.partition("/_history/")[0]
         found = self._by_reference.get(plain)
         if found is None and "://" in plain:  # of an export's server: its resources come without a fullUrl
-            found = self._without_url.get("/".join(plain.rsplit("/", 2)[-2:]))
+            name = "/".join(plain.rsplit("/", 2)[-2:])
+            found = None if name in self._with_url else self._by_reference.get(name)
         if found is None and self._others is not None:
             return self._others.find(reference)
-        return found
+        return json.loads(found) if isinstance(found, bytes) else found
 
 
 def identifier_in(reference: Place) -> tuple[str, str]:
