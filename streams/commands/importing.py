@@ -151,6 +151,8 @@ def run(
 ) -> int:
     """Import files; the answer is the exit code. Raises UsageError and ProblemError."""
     terms = _terms(**given)
+    for path in files:
+        _check_that_it_can_be_read_twice(path)
     if report_file:
         _write_report(report_file, "")  # better now than when all is published
     done: list[FileReport] = []
@@ -163,8 +165,6 @@ def run(
                 report = FileReport(str(path))
                 done.append(report)
                 with path.open("rb") as file:
-                    if not file.seekable():
-                        raise UsageError(f"{path} is read twice and cannot be a pipe; save it to a file first")
                     task = progress.add_task(path.name, total=path.stat().st_size, claims=0, speed=0)
                     watched = progress.wrap_file(file, task_id=task)  # goes back where the file is read again
                     for claim in _counted(read(watched, terms, report), progress, task):
@@ -200,6 +200,16 @@ def run(
     if any(report.unusable for report in done):
         return 2
     return 1 if any(report.found_problems for report in done) else 0
+
+
+def _check_that_it_can_be_read_twice(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            seekable = file.seekable()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+    if not seekable:
+        raise UsageError(f"{path} is read twice and cannot be a pipe; save it to a file first")
 
 
 def _write_report(path: Path, text: str) -> None:

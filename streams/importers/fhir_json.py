@@ -35,8 +35,10 @@ class Read(NamedTuple):
 
 
 def read_resources(file: BinaryIO) -> Iterator[Read]:
-    """The resource of a file, or those of its lines. Raises Unreadable where the whole of it is no JSON."""
+    """The resource of a file, or those of its lines. Raises Unreadable where the whole of it is no JSON, or nothing is there."""
     first = file.readline(LARGEST_RESOURCE_BYTES + 1)
+    if not first:
+        raise Unreadable("the file is empty: it may have been cut off on its way")
     try:
         resource = _parsed(first)
     except Unreadable as bad:

@@ -158,6 +158,8 @@ def read_envelopes(file: BinaryIO) -> Envelopes:
     except NotX12 as error:
         end = Problem(error.code, error.sentence, segment_number=error.segment_number)
         checking.cut_off(end)
+    if not checking.interchanges and end is None:
+        end = Problem("TA1-022", "the file is empty: it may have been cut off on its way")
     return Envelopes(checking.interchanges, end)
 
 

@@ -366,7 +366,7 @@ def test_items_that_an_event_cannot_hold_are_left_out_and_noted() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[]", "nope", '{"a": NaN}', "[" * 100_000, '{"resourceType": "Claim"', '{"a": ' + "9" * 5000 + "}", "\ud800"],
+    ["", "[]", "nope", '{"a": NaN}', "[" * 100_000, '{"resourceType": "Claim"', '{"a": ' + "9" * 5000 + "}", "\ud800"],
 )
 def test_what_is_no_resource_is_said_to_be(text: str) -> None:
     report = FileReport("f")
