@@ -17,6 +17,7 @@ from streams.importers.report import Problem
 
 LARGEST_SEGMENT_BYTES = 64 * 1024  # the longest that the guide allows has about 2 KB
 MOST_SETS = 100_000  # of a file: what is remembered of each between the two readings takes about 400 bytes
+MOST_CLAIMS = 100_000  # of a set, of which the guide recommends 5,000: their numbers are remembered
 _READ_BYTES = 64 * 1024
 _ISA_BYTES = 106
 _ISA_ELEMENTS_END_AT = (3, 6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 101, 103)
@@ -172,6 +173,7 @@ class _Checking:
         self._group: Group | None = None
         self._set: TransactionSet | None = None
         self._segments = 0  # in the open set, with its ST
+        self._claims = 0  # in the open set
         self._sets = 0
         self._numbers: dict[str, set[tuple[str, ...]]] = {"ISA": set(), "GS": set(), "ST": set()}
 
@@ -190,6 +192,8 @@ class _Checking:
                 self._close_group(segment)
             case "IEA":
                 self._close_interchange(segment)
+            case "CLM" if self._set is not None:
+                self._count_claim(segment, self._set)
             case "TA1" if self._group is None:
                 pass  # an acknowledgement that travels with the interchange
             case _ if self._set is None:
@@ -243,6 +247,7 @@ class _Checking:
     def _open_set(self, segment: Segment) -> None:
         self._missing_trailers(("SE",), segment)
         self._segments = 1
+        self._claims = 0
         self._sets += 1
         if self._sets > MOST_SETS:
             raise NotX12(
@@ -267,6 +272,12 @@ class _Checking:
             opened.problems.append(_at(segment, "IK5-23", "the control number stands twice in this group", "ST02"))
         self._group.sets.append(opened)
         self._set = opened
+
+    def _count_claim(self, segment: Segment, in_set: TransactionSet) -> None:
+        self._claims += 1
+        if self._claims == MOST_CLAIMS + 1:
+            sentence = f"the set has more than {MOST_CLAIMS:,} claims; the guide recommends at most 5,000 in one"
+            in_set.problems.append(_at(segment, "IK5-5", sentence))
 
     def _close_set(self, segment: Segment) -> None:
         closed, self._set = self._set, None

@@ -6,6 +6,7 @@ provider, a subscriber or a patient rejects all claims under it, and no others.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -223,6 +224,7 @@ class _Claim(_Level):
     """A claim while it is read."""
 
     ordinal: int = 0  # in the transaction set
+    repeat: int = 0  # among the claims of the set with the same CLM01
     position: int = 0
     diagnoses: list[Segment] = field(default_factory=list)
     lines: list[_Line] = field(default_factory=list)
@@ -240,6 +242,7 @@ class _SetReader:
         self._set = _Level("set", None)
         self._innermost: _Level = self._set
         self._claims = 0
+        self._repeats: Counter[str] = Counter()
         self._part = Part("transaction set", usable.name, [], rejected=False)
         self._levels_named: set[int] = set()
 
@@ -297,8 +300,15 @@ class _SetReader:
             self._open_level(segment)
         elif segment.id == "CLM":
             self._claims += 1
+            self._repeats[segment.element(1)] += 1
             above = next(level for level in self._innermost.upwards() if level.name != "2300")
-            opened = _Claim("2300", above, ordinal=self._claims, position=self._guide.position)
+            opened = _Claim(
+                "2300",
+                above,
+                ordinal=self._claims,
+                repeat=self._repeats[segment.element(1)],
+                position=self._guide.position,
+            )
             self._innermost = opened
             if _OTHER_SEPARATOR.fullmatch(segment.element(5)) and not segment.component(5, 2):
                 sentence = (
@@ -416,8 +426,8 @@ class _ClaimMaker:
             interchange.control_number,
             group.control_number,
             transaction_set.control_number,
-            str(read.ordinal),
             control_number,
+            str(read.repeat),
         )
         self.claim_id = control_number if terms.claim_number == PATIENT_CONTROL_NUMBER else self._number
 

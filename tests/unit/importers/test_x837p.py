@@ -8,6 +8,7 @@ import pytest
 
 from streams.adjudication.days import day_from_iso
 from streams.adjudication.facts import Claim
+from streams.importers import x12 as envelopes
 from streams.importers.member_tokens import MemberTokens
 from streams.importers.report import FileReport, Problem
 from streams.importers.terms import PATIENT_CONTROL_NUMBER, Terms
@@ -79,6 +80,22 @@ def test_the_same_file_makes_the_same_events_and_another_interchange_others() ->
     assert len({claim.claim_id for claim in once}) == 2, "two claims with one patient control number are two claims"
     other, _ = read(text.replace("*000000001", "*000000002"))
     assert {claim.event_id for claim in other}.isdisjoint(claim.event_id for claim in once)
+
+
+def test_a_claim_keeps_its_number_when_another_is_taken_out_of_the_file() -> None:
+    claims = [x12.claim("A"), x12.claim("B"), x12.claim("B"), x12.claim("C")]
+    whole, _ = read(x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), *claims)))
+    fewer, _ = read(x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), *claims[1:])))
+    assert fewer == whole[1:]
+
+
+def test_a_set_of_too_many_claims_is_rejected_before_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelopes, "MOST_CLAIMS", 2)
+    for count, imported in ((2, 2), (3, 0)):
+        body = [x12.claim(str(number)) for number in range(count)]
+        claims, report = read(x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), *body)))
+        assert len(claims) == imported
+        assert ("IK5-5" in [problem.code for problem in problems(report)]) == (imported == 0)
 
 
 def test_members_are_told_apart_and_nothing_of_them_leaves() -> None:
