@@ -189,6 +189,8 @@ class _Level:
     positions: dict[str, int] = field(default_factory=dict)  # of the same, in the transaction set
     problems: list[Problem] = field(default_factory=list)
     unnamed_problems: int = 0
+    named: int = 0  # of the problems are in the report
+    claims: int = 0  # in it, and in the loops in it
 
     def add(self, problem: Problem) -> None:
         """A rejecting problem is always kept: it decides."""
@@ -244,7 +246,6 @@ class _SetReader:
         self._claims = 0
         self._repeats: Counter[str] = Counter()
         self._part = Part("transaction set", usable.name, [], rejected=False)
-        self._levels_named: set[int] = set()
 
     def read(self, segment: Segment) -> Iterator[Claim]:
         """Take the next segment; the answer is the claim that it ends, if that is good."""
@@ -253,6 +254,8 @@ class _SetReader:
             self._level_of(found.loops).add(self._judged(found))
         if segment.id in ("HL", "CLM", "SE"):
             yield from self._claim_ended()
+            if segment.id != "CLM":
+                self._leave_levels(segment)
             self._open(segment)
         for found in placed.found:
             self._innermost.add(self._judged(found, unknown=not placed.loop and segment.id not in _ENVELOPE))
@@ -310,6 +313,8 @@ class _SetReader:
                 position=self._guide.position,
             )
             self._innermost = opened
+            for level in above.upwards():
+                level.claims += 1
             if _OTHER_SEPARATOR.fullmatch(segment.element(5)) and not segment.component(5, 2):
                 sentence = (
                     "looks to have components that another character parts than ISA16 says; if the sender's ISA is wrong, name "
@@ -399,11 +404,25 @@ class _SetReader:
             yield claim
 
     def _name_level(self, level: _Level) -> None:
-        """Name what is wrong with a level once, before its first claim."""
-        if id(level) in self._levels_named or not level.problems:
-            return
-        self._levels_named.add(id(level))
-        self._part.problems.extend(level.problems[: MOST_PROBLEMS * 10 - len(self._part.problems)])
+        """Put into the report what is wrong with a level and not there yet."""
+        found, level.named = level.problems[level.named :], len(level.problems)
+        self._report.not_named += level.unnamed_problems
+        level.unnamed_problems = 0
+        if level is self._set:
+            self._part.problems.extend(found)
+        elif found:
+            rejected = any(problem.rejects for problem in found)
+            self._report.name(Part("loop", f"{level.name} of {self._part.name}", found, rejected))
+
+    def _leave_levels(self, at: Segment) -> None:
+        """A loop may end without a claim: then what is wrong in it stood in the claim's place, and is not lost in silence."""
+        stays = {"22": ("2000A",), "23": ("2000A", "2000B")}.get(at.element(3), ()) if at.id == "HL" else ()
+        for level in self._innermost.upwards():
+            if level is not self._set and level.name not in stays:
+                if level.rejected and not level.claims:
+                    self._report.rejected_claims += 1
+                    level.claims = 1  # counted
+                self._name_level(level)
 
     def _problem(self, code: str, sentence: str, segment: Segment, loop: str, element: str = "") -> Problem:
         return Problem(code, sentence, segment.shown_id, element, loop, self._guide.position, segment.number)

@@ -184,9 +184,12 @@ def test_the_birth_date_of_another_payers_member_in_a_claim_is_noted() -> None:
 def test_a_bad_billing_provider_rejects_the_claims_under_it_and_no_others() -> None:
     bad = [*x12.billing(1, npi="1234567890"), *x12.subscriber(2, 1), *x12.claim("A"), *x12.claim("B")]
     good = [*x12.billing(3), *x12.subscriber(4, 3), *x12.claim("C")]
-    claims, report = read(x12.interchange(x12.transaction_set(bad, good)))
-    assert [claim.patient_control_number for claim in claims] == ["C"]
-    assert report.rejected_claims == 2
+    wrong_npi = x12.interchange(x12.transaction_set(bad, good))
+    no_npi = wrong_npi.replace("*XX*1234567890", "*ZZ*1234567890")
+    for text in (wrong_npi, no_npi):
+        claims, report = read(text)
+        assert [claim.patient_control_number for claim in claims] == ["C"]
+        assert report.rejected_claims == 2
 
 
 def test_lines_that_an_event_cannot_hold_are_left_out_and_noted() -> None:
@@ -286,6 +289,36 @@ def test_that_another_payer_comes_first_is_said() -> None:
     assert any("another payer comes first" in sentence for sentence in report.assumed)
     (_,), report = read(x12.one_claim())
     assert not any("another payer" in sentence for sentence in report.assumed)
+
+
+def test_each_subscribers_problem_is_named_or_counted() -> None:
+    body = x12.billing()
+    for hl in range(2, 1_202):
+        body += [*x12.subscriber(hl, member=""), *x12.claim(str(hl))]
+    claims, report = read(x12.interchange(x12.transaction_set(body)))
+    assert (claims, report.rejected_claims) == ([], 1_200)
+    assert len(problems(report)) + report.not_named == 3 * 1_200, "two of each subscriber, and its claim's"
+    assert {problem.element for problem in problems(report)} >= {"NM109"}, (
+        "the reasons are named, not what follows alone"
+    )
+
+
+def test_what_stands_in_the_place_of_a_claim_is_no_silent_loss() -> None:
+    body = [
+        *x12.subscriber(),
+        *x12.claim("A"),
+        *x12.subscriber(3),
+        *x12.claim("B"),
+        *x12.subscriber(4),
+        *x12.claim("C"),
+    ]
+    text = x12.interchange(x12.transaction_set(x12.billing(), body)).replace("CLM*B*", "CLN*B*")
+    claims, report = read(text)
+    assert [claim.patient_control_number for claim in claims] == ["A", "C"]
+    assert (report.rejected_claims, report.found_problems) == (1, True)
+    assert {("IK3-1", "CLN"), ("IK3-1", "SV1")} <= {
+        (problem.code, problem.segment) for problem in problems(report, rejecting=False)
+    }
 
 
 def test_the_plans_terms() -> None:
