@@ -434,6 +434,23 @@ def test_any_change_of_a_resource_is_a_report_or_a_valid_event(data: st.DataObje
     assert list(report.in_words(notes=True))
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["resourceType", "id", "identifier", "entry", "resource", "fullUrl"]), JSON)
+    ),
+    st.text(max_size=12)
+    | st.sampled_from(["Patient/#a", "http://s/Patient/#a/_history/1", "Practitioner?identifier=a|b"]),
+)
+def test_any_resources_can_be_referred_to(resources: list[dict[str, Any]], reference: str) -> None:
+    others = References()
+    for one in resources:
+        for kind in ("Patient", "Practitioner", "Bundle"):
+            others.keep_all({**one, "resourceType": kind})
+    found = References.of_bundle(resources, others).find(reference)
+    assert found is None or isinstance(found, dict)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes(data: bytes) -> None:

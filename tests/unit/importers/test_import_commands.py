@@ -1,6 +1,7 @@
 """`import-837` and `import-fhir` as they are called: what goes where, exit codes, and the decisions at the end of the pipe."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
         (["--received-date", "2024-02-30"], "must be a date that exists"),
         (["--cost-share", "1,2"], "must be three whole numbers"),
         (["--group", "PPO"], "GROUP=PLAN"),
+        (["--component-separator", "ab"], "must be one character"),
+        (["--report", "/no/such/folder/report.json"], "cannot be written"),
     ],
 )
 def test_bad_usage_is_said(run: Any, arguments: list[str], sentence: str) -> None:
@@ -95,3 +98,31 @@ def test_cost_shares_by_member(run: Any, tmp_path: Path) -> None:
     assert "cost share taken" not in result.stderr
     shares.write_text('{"patient_id": "x"}\n')
     assert "line 1" in str(run("import-837", "--cost-shares", shares, text=x12.one_claim()).exception)
+
+
+def test_a_bulk_export_of_several_files(run: Any, tmp_path: Path) -> None:
+    member = {"system": "urn:plan:members", "value": "MEM0001"}
+    patients = tmp_path / "Patient.ndjson"
+    patients.write_text(json.dumps({"resourceType": "Patient", "id": "p1", "identifier": [member]}) + "\n")
+    text = json.dumps(resource(patient={"reference": "Patient/p1"}), default=float)
+    assert run("import-fhir", text=text).return_value == 1
+    options = ("--resources", patients, "--member-id-system", "urn:plan:members")
+    imported = run("import-fhir", *options, text=text)
+    assert imported.return_value == 0, imported.stderr
+    assert json.loads(imported.stdout)["patient_id"].startswith("m-")
+    patients.write_text(json.dumps({"resourceType": "Patient"}) + "\n{\n")
+    refused = run("import-fhir", *options, text=text)
+    assert "Patient.ndjson: line 2: is not JSON" in str(refused.exception)
+    assert refused.stdout == ""
+
+
+def test_nothing_is_published_before_every_file_can_be_read(run: Any, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)  # else opening it to read would wait
+    try:
+        refused = run("import-837", pipe, text=x12.one_claim())
+    finally:
+        os.close(writer)
+    assert "cannot be a pipe" in str(refused.exception)
+    assert refused.stdout == ""
