@@ -153,9 +153,8 @@ def run(
     terms = _terms(**given)
     for path in files:
         _check_that_it_can_be_read_twice(path)
-    if report_file:
-        _write_report(report_file, "")  # better now than when all is published
     done: list[FileReport] = []
+    _write_report(report_file, _summary(done, None, complete=False))  # whether it can be: better now than at the end
     with ExitStack() as stack:
         progress = stack.enter_context(_progress())
         publisher = stack.enter_context(_publisher(settings, source)) if publish else None
@@ -172,6 +171,7 @@ def run(
             if publisher:
                 publisher.flush()
         except KeyboardInterrupt:
+            _write_report(report_file, _summary(done, publisher, complete=False))
             if publisher:
                 acknowledged = publisher.acknowledged.total()
                 click.echo(
@@ -179,14 +179,13 @@ def run(
                 )
             raise
         except PublishError as error:
+            _write_report(report_file, _summary(done, publisher, complete=False))
             raise ProblemError(
                 f"{error} The import stopped in {done[-1].file}: run the same command again, it makes the same events."
             ) from error
     sys.stdout.flush()
-    more = {} if publisher is None else {"published": publisher.acknowledged.total()}
-    summary = reports.in_json(done, more)
-    if report_file:
-        _write_report(report_file, json.dumps(summary, indent=1) + "\n")
+    summary = _summary(done, publisher, complete=True)
+    _write_report(report_file, summary)
     if as_json:
         click.echo(json.dumps(summary), err=True)
     else:
@@ -212,9 +211,17 @@ def _check_that_it_can_be_read_twice(path: Path) -> None:
         raise UsageError(f"{path} is read twice and cannot be a pipe; save it to a file first")
 
 
-def _write_report(path: Path, text: str) -> None:
+def _summary(done: list[FileReport], publisher: Publisher | None, *, complete: bool) -> dict[str, Any]:
+    """The report of an import, or of as much of it as was done when it was interrupted."""
+    published = {} if publisher is None else {"published": publisher.acknowledged.total()}
+    return reports.in_json(done, {**published, "complete": complete})
+
+
+def _write_report(path: Path | None, summary: dict[str, Any]) -> None:
+    if path is None:
+        return
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"--report: {path} cannot be written ({error.strerror}); name a file in a folder that exists"

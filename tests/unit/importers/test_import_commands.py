@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streams.cli import cli
+from streams.commands import importing
+from streams.publisher import PublishError
 from tests import facts
 from tests.unit.importers import x12_files as x12
 from tests.unit.importers.test_fhir import resource
@@ -54,7 +57,7 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
     assert len(imported.stdout.splitlines()) == 1
     assert "IK4-7  CLM at 23 (2300) CLM02: must be the sum" in imported.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["imported"], report["rejected_claims"]) == (1, 1)
+    assert (report["complete"], report["imported"], report["rejected_claims"]) == (True, 1, 1)
     in_json = run("import-837", "--json", text=text)
     assert json.loads(in_json.stderr) == report
     assert run("import-837", text=text[:-20]).return_value == 1, "a file that was cut off is a problem found"
@@ -114,6 +117,32 @@ def test_a_bulk_export_of_several_files(run: Any, tmp_path: Path) -> None:
     refused = run("import-fhir", *options, text=text)
     assert "Patient.ndjson: line 2: is not JSON" in str(refused.exception)
     assert refused.stdout == ""
+
+
+def test_an_import_that_stops_leaves_a_report_of_what_was_done(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def __init__(self) -> None:
+            self.acknowledged = Counter({"claim-received": 1})
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def publish(self, _: Any) -> None:
+            raise PublishError("Kafka is gone.")
+
+    monkeypatch.setattr(importing, "_publisher", lambda *_: Failing())
+    bad, good = x12.claim("A", charge="1"), x12.claim("B")
+    text = x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), bad, good))
+    stopped = run("import-837", "--publish", "--report", tmp_path / "report.json", text=text)
+    assert "Kafka is gone. The import stopped in" in str(stopped.exception)
+    assert "run the same command again" in str(stopped.exception)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["complete"], report["published"], report["rejected_claims"]) == (False, 1, 1)
 
 
 def test_nothing_is_published_before_every_file_can_be_read(run: Any, tmp_path: Path) -> None:
