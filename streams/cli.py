@@ -3,6 +3,7 @@
 A command is imported when it is called, so that `adjudicate` starts without Faust and `--help` without anything.
 """
 
+import errno
 import importlib
 import importlib.util
 import logging
@@ -105,9 +106,20 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)
     except (_ReaderGone, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of the process
+        _forget_output()
         sys.exit(_READER_GONE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _forget_output()
+        click.echo(f"error: not all could be written ({error.strerror}): make room and run the command again", err=True)
+        sys.exit(2)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _forget_output() -> None:
+    """What waits to be written cannot be: keep the flush at the end of the process from trying."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -43,7 +43,11 @@ def build() -> Path:
         os.chdir(work)  # mypyc names modules by their paths from here
         setup(
             name="pathway-billing-compiled",
-            ext_modules=mypycify(["--config-file=", "--ignore-missing-imports", "--follow-imports=silent", *modules], opt_level="3", debug_level="0"),
+            ext_modules=mypycify(
+                ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent", *modules],
+                opt_level="3",
+                debug_level="0",
+            ),
             script_args=["--quiet", "build_ext", "--build-lib", "out", "--build-temp", "temp"],
         )
         os.chdir(ROOT)

@@ -6,6 +6,8 @@ came through here may rely on it.
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -66,6 +68,8 @@ _FACTS: dict[str, type[tuple[Any, ...]]] = {
     "readjudication-requested": ReadjudicationRequested,
     "provider-agreement": ProviderAgreement,
 }
+LARGEST_LINE_BYTES = 16 << 20  # of JSONL; as a record, a fact may have half a mebibyte
+_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")  # what may be shown of a name that is not ours
 FACT_TYPES = tuple(_FACTS)  # a fact's type is also the name of its topic
 
 _TYPE_OF = {fact: name for name, fact in _FACTS.items()}
@@ -174,16 +178,12 @@ def fact_to_json(fact: Fact) -> dict[str, Any]:
     return _to_json(topic_of(fact), fact)
 
 
-MAX_LINE_BYTES = 16 * 1024 * 1024
-"""Of a line of JSONL: a worker takes records of half a MiB, which are some four times as long in JSON."""
-
-
 def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file, for `read_jsonl`; of one that is too long no more than shows that it is, whatever its length."""
-    while line := file.readline(MAX_LINE_BYTES + 1):
+    """The lines of a JSONL file. Of a line that is too long for a fact only the beginning is held: `read_jsonl` names it."""
+    while line := file.readline(LARGEST_LINE_BYTES + 1):
         yield line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = file.readline(MAX_LINE_BYTES + 1)
+        while len(line) > LARGEST_LINE_BYTES and not line.endswith(b"\n"):
+            line = file.readline(LARGEST_LINE_BYTES + 1)
 
 
 def read_jsonl(
@@ -191,8 +191,8 @@ def read_jsonl(
 ) -> Iterator[tuple[int, Fact]]:
     """The facts of a JSONL file, each with its line number. Blank lines are skipped.
 
-    A bad line is given to `on_bad_line` and the reading goes on; without it, it is raised. Of a file give `lines_of` it, opened
-    in binary mode: then a line that is not UTF-8, or that has no end, is named like any other.
+    A bad line is given to `on_bad_line` and the reading goes on; without it, it is raised. Open the file in binary mode: then a
+    line that is not UTF-8 is named like any other. `lines_of` keeps memory bounded, whatever the file is.
     """
     for line_number, line in enumerate(lines, start=1):
         try:
@@ -350,8 +350,8 @@ def _to_json(name: str, event: tuple[Any, ...]) -> dict[str, Any]:
 
 def _fact_of_line(line: bytes | str) -> Fact | None:
     """The fact of a line, None for a blank one. Raises `BadEvent`."""
-    if len(line) > MAX_LINE_BYTES:
-        raise BadEvent("", f"is longer than {MAX_LINE_BYTES:,} bytes")
+    if len(line) > LARGEST_LINE_BYTES:
+        raise BadEvent("", f"has more than {LARGEST_LINE_BYTES:,} bytes")
     try:
         text = (line if isinstance(line, str) else line.decode()).removeprefix("\ufeff")  # a byte order mark
         if not text.strip():
@@ -371,9 +371,8 @@ def _fact_of_line(line: bytes | str) -> Fact | None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadEvent(twice, "stands twice in one object")
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise BadEvent(twice if _NAME.fullmatch(twice) else "", "stands twice in one object")
     return found
 
 

@@ -9,11 +9,10 @@ import click
 
 from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Fact
+from streams.commands.bad_lines import BadLines
 from streams.commands.options import chosen_policy, policy_option
-from streams.events import BadLine, decision_to_json, lines_of, notice_to_json, read_jsonl, topic_of
+from streams.events import decision_to_json, lines_of, notice_to_json, read_jsonl, topic_of
 from streams.offline import Folded, OfflineEngine
-
-MAX_NAMED_LINES = 20
 
 
 @click.command(name="adjudicate")
@@ -49,14 +48,11 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
 
 def read_facts(file: BinaryIO) -> tuple[list[int], list[Fact]]:
     """All facts with their line numbers; ends the command where a line is bad."""
-    bad: list[BadLine] = []
-    numbered = list(read_jsonl(lines_of(file), on_bad_line=bad.append))
-    if bad:
-        where = click.format_filename(getattr(file, "name", "<stdin>"))
-        for error in bad[:MAX_NAMED_LINES]:
-            click.echo(f"error: {where}: {error}", err=True)
-        if len(bad) > MAX_NAMED_LINES:
-            click.echo(f"error: {where}: {len(bad) - MAX_NAMED_LINES} more bad lines", err=True)
+    bad = BadLines()
+    numbered = list(read_jsonl(lines_of(file), on_bad_line=bad.add))
+    if bad.count:
+        for sentence in bad.named(click.format_filename(getattr(file, "name", "<stdin>"))):
+            click.echo(f"error: {sentence}", err=True)
         click.echo("error: nothing was decided: correct these lines and run the command again", err=True)
         sys.exit(2)
     return [number for number, _ in numbered], [fact for _, fact in numbered]

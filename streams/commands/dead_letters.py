@@ -374,7 +374,7 @@ def _fact(text: str, letter: Letter) -> Fact:
     """The one fact of a text, of the letter's type. Raises BadEvent."""
     try:
         joined = json.dumps(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         joined = text  # the reader of lines says what is wrong with it
     try:
         facts = [fact for _, fact in read_jsonl(joined.splitlines())]

@@ -2,12 +2,15 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from schemas import json_form
 from streams.adjudication.facts import Claim, CostShare
@@ -148,8 +151,12 @@ def run(
 ) -> int:
     """Import files; the answer is the exit code. Raises UsageError and ProblemError."""
     terms = _terms(**given)
+    for path in files:
+        _check_that_it_can_be_read_twice(path)
     done: list[FileReport] = []
+    _write_report(report_file, _summary(done, None, complete=False))  # whether it can be: better now than at the end
     with ExitStack() as stack:
+        progress = stack.enter_context(_progress())
         publisher = stack.enter_context(_publisher(settings, source)) if publish else None
         take = publisher.publish if publisher else _print
         try:
@@ -157,13 +164,14 @@ def run(
                 report = FileReport(str(path))
                 done.append(report)
                 with path.open("rb") as file:
-                    if not file.seekable():
-                        raise UsageError(f"{path} is read twice and cannot be a pipe; save it to a file first")
-                    for claim in read(file, terms, report):
+                    task = progress.add_task(path.name, total=path.stat().st_size, claims=0, speed=0)
+                    watched = progress.wrap_file(file, task_id=task)  # goes back where the file is read again
+                    for claim in _counted(read(watched, terms, report), progress, task):
                         take(claim)
             if publisher:
                 publisher.flush()
         except KeyboardInterrupt:
+            _write_report(report_file, _summary(done, publisher, complete=False))
             if publisher:
                 acknowledged = publisher.acknowledged.total()
                 click.echo(
@@ -171,14 +179,13 @@ def run(
                 )
             raise
         except PublishError as error:
+            _write_report(report_file, _summary(done, publisher, complete=False))
             raise ProblemError(
                 f"{error} The import stopped in {done[-1].file}: run the same command again, it makes the same events."
             ) from error
     sys.stdout.flush()
-    more = {} if publisher is None else {"published": publisher.acknowledged.total()}
-    summary = reports.in_json(done, more)
-    if report_file:
-        report_file.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    summary = _summary(done, publisher, complete=True)
+    _write_report(report_file, summary)
     if as_json:
         click.echo(json.dumps(summary), err=True)
     else:
@@ -192,6 +199,56 @@ def run(
     if any(report.unusable for report in done):
         return 2
     return 1 if any(report.found_problems for report in done) else 0
+
+
+def _check_that_it_can_be_read_twice(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            seekable = file.seekable()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+    if not seekable:
+        raise UsageError(f"{path} is read twice and cannot be a pipe; save it to a file first")
+
+
+def _summary(done: list[FileReport], publisher: Publisher | None, *, complete: bool) -> dict[str, Any]:
+    """The report of an import, or of as much of it as was done when it was interrupted."""
+    published = {} if publisher is None else {"published": publisher.acknowledged.total()}
+    return reports.in_json(done, {**published, "complete": complete})
+
+
+def _write_report(path: Path | None, summary: dict[str, Any]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"--report: {path} cannot be written ({error.strerror}); name a file in a folder that exists"
+        ) from error
+
+
+def _progress() -> Progress:
+    """Bars on standard error, if somebody is looking there."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[claims]:,} claims, {task.fields[speed]:,.0f}/s"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+def _counted(claims: Iterator[Claim], progress: Progress, task: TaskID) -> Iterator[Claim]:
+    """The claims, and their number and speed beside the bar."""
+    began = time.monotonic()
+    for number, claim in enumerate(claims, start=1):
+        if number % 100 == 0:
+            progress.update(task, claims=number, speed=number / max(time.monotonic() - began, 0.001))
+        yield claim
 
 
 def _publisher(settings: Settings, source: str) -> Publisher:
@@ -252,7 +309,7 @@ def _cost_shares(path: Path) -> dict[str, CostShare]:
                 row = json.loads(line)
                 patient_id = row["patient_id"]
                 amounts = [row[name] for name in CostShare._fields]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 patient_id, amounts = "", []
             if (
                 not isinstance(patient_id, str)

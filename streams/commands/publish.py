@@ -15,12 +15,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from streams.commands.bad_lines import BadLines
 from streams.commands.publish_progress import PublishProgress
 from streams.events import BadLine, lines_of, read_jsonl
 from streams.publisher import FactRecord, Publisher, PublishError, UnreachableError
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
-MAX_NAMED_LINES = 20
 MOST_FACTS_IN_MEMORY = 250_000
 SOURCE = "/pathway-billing/publish"
 STANDARD_INPUT = "-"
@@ -113,24 +113,23 @@ class _Checked(NamedTuple):
 
 def _checked(path: Path, source: str, progress: Progress) -> _Checked:
     """Check all facts of a file; ends the command where a line is bad."""
-    bad: list[BadLine] = []
+    bad = BadLines()
     first: list[FactRecord] = []
     facts, behind_first = 0, 0
     with path.open("rb") as file:
         state = _state(file)
         lines = _Tracked(file, state[0], progress)
-        for _, fact in read_jsonl(lines, on_bad_line=bad.append):
+        for _, fact in read_jsonl(lines, on_bad_line=bad.add):
             record = FactRecord.of(fact, source)
             facts += 1
             if len(first) < MOST_FACTS_IN_MEMORY:
                 first.append(record)
                 behind_first = lines.bytes_read
-    if not bad:
+    if not bad.count:
         return _Checked(path, facts, first, behind_first, state)
-    named = [f"{path}: {error}" for error in bad[:MAX_NAMED_LINES]]
-    if len(bad) > MAX_NAMED_LINES:
-        named.append(f"{path}: {len(bad) - MAX_NAMED_LINES:,} more bad lines")
-    raise UsageError("\n".join((*named, "nothing was published: correct these lines and run the command again")))
+    raise UsageError(
+        "\n".join((*bad.named(path), "nothing was published: correct these lines and run the command again"))
+    )
 
 
 class _FileChangedError(Exception):

@@ -79,6 +79,7 @@ class FileReport:
     imported: int = 0
     rejected_claims: int = 0
     rejected_sets: int = 0  # transaction sets of which no claim was read
+    bad_lines: int = 0  # of NDJSON: no resource could be read of them
     unusable: bool = False  # it could not be read to its end
     parts: list[Part] = field(default_factory=list)
     not_mapped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (what, why): how often
@@ -100,7 +101,7 @@ class FileReport:
 
     @property
     def found_problems(self) -> bool:
-        return bool(self.rejected_claims or self.rejected_sets or self.unusable)
+        return bool(self.rejected_claims or self.rejected_sets or self.bad_lines or self.unusable)
 
     def in_json(self) -> dict[str, Any]:
         return {
@@ -108,6 +109,7 @@ class FileReport:
             "imported": self.imported,
             "rejected_claims": self.rejected_claims,
             "rejected_sets": self.rejected_sets,
+            "bad_lines": self.bad_lines,
             "read_to_its_end": not self.unusable,
             "parts": [part.in_json() for part in self.parts],
             "problems_not_named": self.not_named,
@@ -150,6 +152,8 @@ class FileReport:
             said.append(counted(self.rejected_claims, "claim") + " rejected")
         if self.rejected_sets:
             said.append(counted(self.rejected_sets, "transaction set") + " rejected as a whole")
+        if self.bad_lines:
+            said.append(counted(self.bad_lines, "line") + " that could not be read")
         if self.unusable:
             said.append("not read to its end")
         return ", ".join(said)

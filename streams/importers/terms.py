@@ -12,6 +12,7 @@ from streams.importers.member_tokens import MemberTokens
 
 ASSIGNED = "assigned"
 PATIENT_CONTROL_NUMBER = "patient-control-number"
+MOST_LINES = 999  # of a claim; the guide of the 837P allows 50. More are not read, so that memory is bounded
 NO_COST_SHARE = CostShare(0, 0, 0)
 
 

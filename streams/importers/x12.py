@@ -17,6 +17,7 @@ from streams.importers.report import Problem
 
 LARGEST_SEGMENT_BYTES = 64 * 1024  # the longest that the guide allows has about 2 KB
 MOST_SETS = 100_000  # of a file: what is remembered of each between the two readings takes about 400 bytes
+MOST_CLAIMS = 100_000  # of a set, of which the guide recommends 5,000: their numbers are remembered
 _READ_BYTES = 64 * 1024
 _ISA_BYTES = 106
 _ISA_ELEMENTS_END_AT = (3, 6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 101, 103)
@@ -115,8 +116,11 @@ class Envelopes(NamedTuple):
     end: Problem | None  # why the reading ended before the end of the file
 
 
-def read_segments(file: BinaryIO) -> Iterator[Segment]:
-    """The segments of a file, which may hold several interchanges, each with its own delimiters. Raises NotX12."""
+def read_segments(file: BinaryIO, component: str | None = None) -> Iterator[Segment]:
+    """The segments of a file, which may hold several interchanges, each with its own delimiters. Raises NotX12.
+
+    With `component` the components are parted by this character, whatever ISA16 says.
+    """
     source = _Bytes(file)
     source.skip(_BYTE_ORDER_MARK)
     number = 0
@@ -126,6 +130,8 @@ def read_segments(file: BinaryIO) -> Iterator[Segment]:
         if source.starts_with(b"ISA"):
             head = source.take(_ISA_BYTES)
             delimiters = _delimiters(head, number)
+            if component is not None:
+                delimiters = delimiters._replace(component=component)
             text = head[:-1].decode("latin-1")
             yield Segment("ISA", tuple(text.split(delimiters.element)[1:]), number, delimiters)
             continue
@@ -153,6 +159,8 @@ def read_envelopes(file: BinaryIO) -> Envelopes:
     except NotX12 as error:
         end = Problem(error.code, error.sentence, segment_number=error.segment_number)
         checking.cut_off(end)
+    if not checking.interchanges and end is None:
+        end = Problem("TA1-022", "the file is empty: it may have been cut off on its way")
     return Envelopes(checking.interchanges, end)
 
 
@@ -165,6 +173,7 @@ class _Checking:
         self._group: Group | None = None
         self._set: TransactionSet | None = None
         self._segments = 0  # in the open set, with its ST
+        self._claims = 0  # in the open set
         self._sets = 0
         self._numbers: dict[str, set[tuple[str, ...]]] = {"ISA": set(), "GS": set(), "ST": set()}
 
@@ -183,6 +192,8 @@ class _Checking:
                 self._close_group(segment)
             case "IEA":
                 self._close_interchange(segment)
+            case "CLM" if self._set is not None:
+                self._count_claim(segment, self._set)
             case "TA1" if self._group is None:
                 pass  # an acknowledgement that travels with the interchange
             case _ if self._set is None:
@@ -236,6 +247,7 @@ class _Checking:
     def _open_set(self, segment: Segment) -> None:
         self._missing_trailers(("SE",), segment)
         self._segments = 1
+        self._claims = 0
         self._sets += 1
         if self._sets > MOST_SETS:
             raise NotX12(
@@ -260,6 +272,12 @@ class _Checking:
             opened.problems.append(_at(segment, "IK5-23", "the control number stands twice in this group", "ST02"))
         self._group.sets.append(opened)
         self._set = opened
+
+    def _count_claim(self, segment: Segment, in_set: TransactionSet) -> None:
+        self._claims += 1
+        if self._claims == MOST_CLAIMS + 1:
+            sentence = f"the set has more than {MOST_CLAIMS:,} claims; the guide recommends at most 5,000 in one"
+            in_set.problems.append(_at(segment, "IK5-5", sentence))
 
     def _close_set(self, segment: Segment) -> None:
         closed, self._set = self._set, None

@@ -6,6 +6,7 @@ provider, a subscriber or a patient rejects all claims under it, and no others.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,9 +14,10 @@ from typing import BinaryIO, NamedTuple
 
 from streams.adjudication.days import Day, day_from_iso
 from streams.adjudication.facts import ORIGINAL, REPLACEMENT, S_CODES, VOID, Claim, ClaimLine
-from streams.adjudication.intake import InvalidFact, check, is_npi
+from streams.adjudication.intake import is_npi
 from streams.importers.report import NOTE, FileReport, Part, Problem
-from streams.importers.terms import PATIENT_CONTROL_NUMBER, Terms, number_of
+from streams.importers.sound import why_refused
+from streams.importers.terms import MOST_LINES, PATIENT_CONTROL_NUMBER, Terms, number_of
 from streams.importers.x12 import (
     Envelopes,
     Group,
@@ -30,13 +32,14 @@ from streams.importers.x12 import (
 from streams.importers.x12_guide import Found, Guide
 
 FORM_TYPE = "837P"
-MOST_LINES = 999  # of a claim; the guide allows 50. More are not kept, so that memory is bounded
+
 MOST_PROBLEMS = 100  # of one claim, or of one loop above it
 
 _READ: dict[str, frozenset[str]] = {  # segment of a loop -> the elements from which events are made; none: all
     "BHT": frozenset(("BHT06",)),
     "2000A/HL": frozenset(),
     "2010AA/NM1": frozenset(("NM108", "NM109")),
+    "2000A/CUR": frozenset(("CUR02",)),
     "2000B/HL": frozenset(),
     "2000B/SBR": frozenset(("SBR03",)),
     "2010BA/NM1": frozenset(("NM108", "NM109")),
@@ -71,6 +74,7 @@ _ENVELOPE = frozenset(("ISA", "GS", "ST", "SE", "GE", "IEA"))
 _NO_FIELD = "claim-received has no field for it"
 _DIAGNOSES = {"ABK": "ICD-10", "ABF": "ICD-10", "BK": "ICD-9", "BF": "ICD-9"}
 _AMOUNT = re.compile(r"(-?)([0-9]{0,15})(?:\.([0-9]{1,2})0*)?")
+_OTHER_SEPARATOR = re.compile(r"[0-9]{2}[^A-Za-z0-9]B[^A-Za-z0-9][0-9]")  # of CLM05: place of service, B, frequency
 _WHOLE = re.compile(r"-?[0-9]{1,15}(?:\.0*)?")
 
 
@@ -81,11 +85,13 @@ def read_837p(
     *,
     refuse_tests: bool = False,
     accept_wrong_counts: bool = False,
+    component_separator: str | None = None,
 ) -> Iterator[Claim]:
     """The good claims of a file, in its order. What is wrong goes into the report; nothing is raised for it.
 
     The file must be seekable: it is read twice. With `refuse_tests` interchanges marked as tests (ISA15 is not P) are
-    rejected; with `accept_wrong_counts` what SE01, GE01 and IEA01 miscount is only noted.
+    rejected; with `accept_wrong_counts` what SE01, GE01 and IEA01 miscount is only noted; `component_separator` stands for a wrong
+    ISA16.
     """
     envelopes = read_envelopes(file)
     if accept_wrong_counts:
@@ -96,7 +102,7 @@ def read_837p(
     following = next(waiting, None)
     reader: _SetReader | None = None
     try:
-        for segment in read_segments(file):
+        for segment in read_segments(file, component_separator):
             if following is None and reader is None:
                 break
             if reader is None and following and segment.number == following.transaction_set.segment_number:
@@ -183,6 +189,8 @@ class _Level:
     positions: dict[str, int] = field(default_factory=dict)  # of the same, in the transaction set
     problems: list[Problem] = field(default_factory=list)
     unnamed_problems: int = 0
+    named: int = 0  # of the problems are in the report
+    claims: int = 0  # in it, and in the loops in it
 
     def add(self, problem: Problem) -> None:
         """A rejecting problem is always kept: it decides."""
@@ -218,6 +226,7 @@ class _Claim(_Level):
     """A claim while it is read."""
 
     ordinal: int = 0  # in the transaction set
+    repeat: int = 0  # among the claims of the set with the same CLM01
     position: int = 0
     diagnoses: list[Segment] = field(default_factory=list)
     lines: list[_Line] = field(default_factory=list)
@@ -235,8 +244,8 @@ class _SetReader:
         self._set = _Level("set", None)
         self._innermost: _Level = self._set
         self._claims = 0
+        self._repeats: Counter[str] = Counter()
         self._part = Part("transaction set", usable.name, [], rejected=False)
-        self._levels_named: set[int] = set()
 
     def read(self, segment: Segment) -> Iterator[Claim]:
         """Take the next segment; the answer is the claim that it ends, if that is good."""
@@ -245,6 +254,8 @@ class _SetReader:
             self._level_of(found.loops).add(self._judged(found))
         if segment.id in ("HL", "CLM", "SE"):
             yield from self._claim_ended()
+            if segment.id != "CLM":
+                self._leave_levels(segment)
             self._open(segment)
         for found in placed.found:
             self._innermost.add(self._judged(found, unknown=not placed.loop and segment.id not in _ENVELOPE))
@@ -270,6 +281,10 @@ class _SetReader:
             # at a wrong place, or with a wrong qualifier: what it says would be lost
             qualifier = found.key.partition("[")[2].rstrip("]")
             rejects = segment_id in _READ_KEYS and qualifier in _READ_QUALIFIERS.get(segment_id, (qualifier,))
+            if (
+                segment_id == "DMG" and "2300" in found.loops
+            ):  # as 4010 had it for other payers' members; a patient's stands above
+                rejects = False
         else:
             elements = _READ.get(_read_name(loop, found.key))
             rejects = elements is not None and (not problem.element or not elements or problem.element in elements)
@@ -288,9 +303,24 @@ class _SetReader:
             self._open_level(segment)
         elif segment.id == "CLM":
             self._claims += 1
+            self._repeats[segment.element(1)] += 1
             above = next(level for level in self._innermost.upwards() if level.name != "2300")
-            opened = _Claim("2300", above, ordinal=self._claims, position=self._guide.position)
+            opened = _Claim(
+                "2300",
+                above,
+                ordinal=self._claims,
+                repeat=self._repeats[segment.element(1)],
+                position=self._guide.position,
+            )
             self._innermost = opened
+            for level in above.upwards():
+                level.claims += 1
+            if _OTHER_SEPARATOR.fullmatch(segment.element(5)) and not segment.component(5, 2):
+                sentence = (
+                    "looks to have components that another character parts than ISA16 says; if the sender's ISA is wrong, name "
+                    "the character with --component-separator"
+                )
+                opened.add(self._problem(NOTE, sentence, segment, "2300", "CLM05")._replace(rejects=False))
             if above.name not in ("2000B", "2000C"):
                 opened.add(self._problem("IK3-1", "stands under no subscriber (HL with 22 or 23)", segment, "2300"))
         else:
@@ -374,11 +404,25 @@ class _SetReader:
             yield claim
 
     def _name_level(self, level: _Level) -> None:
-        """Name what is wrong with a level once, before its first claim."""
-        if id(level) in self._levels_named or not level.problems:
-            return
-        self._levels_named.add(id(level))
-        self._part.problems.extend(level.problems[: MOST_PROBLEMS * 10 - len(self._part.problems)])
+        """Put into the report what is wrong with a level and not there yet."""
+        found, level.named = level.problems[level.named :], len(level.problems)
+        self._report.not_named += level.unnamed_problems
+        level.unnamed_problems = 0
+        if level is self._set:
+            self._part.problems.extend(found)
+        elif found:
+            rejected = any(problem.rejects for problem in found)
+            self._report.name(Part("loop", f"{level.name} of {self._part.name}", found, rejected))
+
+    def _leave_levels(self, at: Segment) -> None:
+        """A loop may end without a claim: then what is wrong in it stood in the claim's place, and is not lost in silence."""
+        stays = {"22": ("2000A",), "23": ("2000A", "2000B")}.get(at.element(3), ()) if at.id == "HL" else ()
+        for level in self._innermost.upwards():
+            if level is not self._set and level.name not in stays:
+                if level.rejected and not level.claims:
+                    self._report.rejected_claims += 1
+                    level.claims = 1  # counted
+                self._name_level(level)
 
     def _problem(self, code: str, sentence: str, segment: Segment, loop: str, element: str = "") -> Problem:
         return Problem(code, sentence, segment.shown_id, element, loop, self._guide.position, segment.number)
@@ -401,8 +445,8 @@ class _ClaimMaker:
             interchange.control_number,
             group.control_number,
             transaction_set.control_number,
-            str(read.ordinal),
             control_number,
+            str(read.repeat),
         )
         self.claim_id = control_number if terms.claim_number == PATIENT_CONTROL_NUMBER else self._number
 
@@ -421,6 +465,7 @@ class _ClaimMaker:
             self._note(
                 "a replacement or void without REF*F8 names no original: it is decided as a bad reference", "2300/CLM"
             )
+        self._check_currency()
         lines = self._lines()
         self._check_total()
         claim = Claim(
@@ -449,12 +494,14 @@ class _ClaimMaker:
                 f"cost share taken as copay {share.copay_cents} cents, deductible remaining "
                 f"{share.deductible_remaining_cents} cents, coinsurance {share.coinsurance_bp} basis points: an 837P has none"
             )
+        if self._text("2000B/SBR", 1) not in ("P", ""):
+            self.assumed.append(
+                "another payer comes first (SBR01): decided as if it had paid nothing, an event has no field for it"
+            )
         if read.rejected:
             return None
-        try:
-            check(claim)
-        except InvalidFact as error:
-            self._reject("IK3-8", f"the event's {error.field} {error.sentence}", "2300/CLM")
+        if sentence := why_refused(claim):
+            self._reject("IK3-8", sentence, "2300/CLM")
             return None
         return claim
 
@@ -525,6 +572,9 @@ class _ClaimMaker:
             return None
         code = service.component(1, 2).upper()
         qualifier = service.component(1, 1)
+        if qualifier != "HC" and code in S_CODES:
+            self._reject("IK4-7", "must be HC: S0353 and S0354 are codes of HCPCS", "2400/SV1", "SV101-1", line)
+            return None
         if qualifier != "HC":
             self._left_out(line, "its procedure code is not of HCPCS (SV101-1 is not HC)")
             return None
@@ -592,6 +642,10 @@ class _ClaimMaker:
                 )
             else:
                 yield diagnoses[place - 1]
+
+    def _check_currency(self) -> None:
+        if self._text("2000A/CUR", 2) not in ("USD", ""):
+            self._reject("IK4-7", "must be USD: charges in another currency cannot be decided", "2000A/CUR", "CUR02")
 
     def _check_total(self) -> None:
         """The claim's charge is the sum of its lines', else one of them is not what the sender meant."""

@@ -1,14 +1,18 @@
 """`import-837 --publish` and `import-fhir --publish`: from a provider's file to decisions, again, and again after a failure."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from streams.importers.member_tokens import MemberTokens
+from streams.topics import CLAIM_RECEIVED
 from tests import facts
-from tests.broker.billing_system import BillingSystem, billing_system
+from tests.broker.billing_system import PARTITIONS, BillingSystem, billing_system
+from tests.broker.harness import wait_until
 from tests.unit.importers import x12_files as x12
 from tests.unit.importers.test_fhir import resource
 
@@ -71,3 +75,52 @@ def test_from_files_to_decisions_and_no_change_by_a_second_import(system: Billin
         ("S0354", "PAID", 1),
     ]
     assert {d["patient_id"] for d in decisions} == {member}
+
+
+CLAIMS = 2_000
+
+
+def test_an_import_killed_half_way_and_run_again_loses_nothing_and_decides_nothing_twice(
+    system: BillingSystem, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    tokens = MemberTokens(KEY.encode())
+    members = [f"KILLED{number:05}" for number in range(CLAIMS)]
+    body = x12.billing()
+    for hl, member in enumerate(members, start=2):
+        body += [*x12.subscriber(hl, member=member), *x12.claim(member)]
+    file = tmp_path / "large.837"
+    file.write_text(x12.interchange(x12.transaction_set(body)))
+    patients = [tokens.subscriber("HP001", member) for member in members]
+    system.publish(
+        {**fact, "patient_id": patient, "event_id": f"{patient}-{number}"}
+        for patient in patients
+        for number, fact in enumerate((facts.order(), facts.start()))
+    )
+    system.publish([facts.agreement()])
+    if not system.workers:
+        system.start_worker()
+    consumer = KafkaConsumer(bootstrap_servers=system.broker.bootstrap_servers, group_id=None)
+    partitions = [TopicPartition(CLAIM_RECEIVED, number) for number in range(PARTITIONS)]
+
+    def received() -> int:
+        return sum(consumer.end_offsets(partitions).values())
+
+    before = received()
+    command = ("import-837", "--member-key-file", str(key), "--publish", str(file))
+    with system.start(*command) as importing:
+        wait_until(lambda: received() > before, 60, "no claim was published")
+        importing.kill()
+        importing.wait()
+    half_way = received() - before
+    assert 0 < half_way < CLAIMS, "the kill was to come in between"
+
+    again = system.run(*command)
+    assert again.returncode == 0, again.stderr
+    assert f"{CLAIMS:,} claims published and acknowledged" in again.stderr
+    assert received() - before == half_way + CLAIMS, "what was there came a second time"
+    system.wait_decided()
+    decisions = [decision for decision in system.decisions() if decision["patient_id"] in set(patients)]
+    assert Counter((d["outcome"], d["version"], d["change_cents"]) for d in decisions) == {("PAID", 1, 35000): CLAIMS}
+    assert {decision["patient_id"] for decision in decisions} == set(patients)

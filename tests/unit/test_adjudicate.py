@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from streams.commands.adjudicate import MAX_NAMED_LINES, command
+from streams.commands.adjudicate import command
+from streams.commands.bad_lines import MAX_NAMED_LINES
 from tests import facts
 
 PAYABLE = [facts.agreement(), facts.order(), facts.start()]

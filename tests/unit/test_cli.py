@@ -1,5 +1,6 @@
 """The frame of the command line: lazy commands, exit codes, sentences instead of tracebacks."""
 
+import errno
 import subprocess
 import sys
 import types
@@ -59,6 +60,11 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         (UsageError("no such folder."), 2, "error: no such folder.\n"),
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(), 141, ""),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "error: not all could be written (No space left on device): make room and run the command again\n",
+        ),
     ],
 )
 def test_what_ends_a_command_is_told_by_exit_code_and_one_sentence(

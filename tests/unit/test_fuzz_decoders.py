@@ -3,16 +3,22 @@
 import io
 import json
 import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import catalog
+from streams import events
+from streams.commands.adjudicate import command as adjudicate
+from streams.commands.bad_lines import MAX_NAMED_LINES
+from streams.commands.import_837 import command as import_837
 from streams.events import (
     FACT_TYPES,
-    MAX_LINE_BYTES,
     BadEvent,
     BadLine,
     InvalidFact,
@@ -27,6 +33,7 @@ from streams.events import (
     notice_from_json,
     read_jsonl,
 )
+from tests import facts
 from tests.unit import any_event
 
 RECORD_BYTES = 64 * 1024  # a worker takes eight times as much; the bound is by the byte
@@ -127,41 +134,77 @@ def test_any_lines_are_named_by_their_number(lines: list[bytes | str]) -> None:
     assert all(1 <= error.line_number <= len(lines) for error in bad)
 
 
-class Endless(io.RawIOBase):
-    """So many bytes without an end of line, and one line behind them; never all of them at once."""
-
-    def __init__(self, size: int, last: bytes) -> None:
-        self._left = size
-        self._last = io.BytesIO(last)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._left:
-            return self._last.readinto(buffer)
-        count = min(len(buffer), self._left)
-        buffer[:count] = b"x" * count
-        self._left -= count
-        return count
-
-
-def test_a_line_without_an_end_is_named_in_bounded_memory() -> None:
-    last = b"\n" + b'{"type": "pend-expired", "event_id": "e", "patient_id": "p", "claim_id": "c"}\n'
-    bad: list[BadLine] = []
+def peak_of(read: Callable[[], object]) -> int:
+    """The most memory that is held while this runs."""
     tracemalloc.start()
-    try:
-        file = io.BufferedReader(Endless(10 * MAX_LINE_BYTES, last))
-        numbers = [number for number, _ in read_jsonl(lines_of(file), bad.append)]
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert [(error.line_number, error.sentence) for error in bad] == [(1, "is longer than 16,777,216 bytes")]
-    assert numbers == [2], "what comes behind it keeps its number"
-    assert peak < 5 * MAX_LINE_BYTES
+    read()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_a_line_without_an_end_is_named_and_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LARGEST_LINE_BYTES", 100_000)
+    file = tmp_path / "facts.jsonl"
+    good = json.dumps(facts.start()).encode() + b"\n"
+    file.write_bytes(good + b'{"a": "' + b"x" * 20_000_000 + b"\n" + good)
+    bad: list[BadLine] = []
+
+    def read() -> None:
+        with file.open("rb") as lines:
+            assert [number for number, _ in read_jsonl(lines_of(lines), bad.append)] == [1, 3]
+
+    assert peak_of(read) < 1_000_000
+    (error,) = bad
+    assert (error.line_number, error.sentence) == (2, "has more than 100,000 bytes")
 
 
 @given(st.lists(st.binary(max_size=30)))
 def test_lines_are_those_of_the_file(parts: list[bytes]) -> None:
     content = b"\n".join(parts)
     assert list(lines_of(io.BytesIO(content))) == list(io.BytesIO(content))
+
+
+def test_millions_of_bad_lines_are_counted_and_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    file.write_bytes(b"a;b\n" * 50_000)
+
+    def read() -> None:
+        result = CliRunner().invoke(adjudicate, [str(file)])
+        assert result.exit_code == 2
+        assert "49,980 more bad lines" in result.stderr
+        assert len(result.stderr.splitlines()) == MAX_NAMED_LINES + 2
+
+    assert peak_of(read) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "{" + ",".join(f'"k{number}": 1' for number in range(300_000)) + ', "k0": 2}',
+            "k0: stands twice in one object",
+        ),
+        ('{"Jane Doe": 1, "Jane Doe": 2}', "stands twice in one object"),
+        ("[" * 1_000_000, "is nested too deeply"),
+        ('{"a": ' + "9" * 1_000_000 + "}", "holds a number with too many digits"),
+        ('{"type": "pend-expired", "a": 1e999999999}', "event_id: is missing; it has to be there"),
+    ],
+)
+def test_what_is_made_to_take_time_or_memory_is_refused(text: str, sentence: str) -> None:
+    """Names that were counted one by one took hours: the time limit of all tests is enough here."""
+    bad: list[BadLine] = []
+    assert list(read_jsonl([text], bad.append)) == []
+    assert str(bad[0]) == f"line 1: {sentence}"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"patient_id": ' + "9" * 10_000 + "}", "\xff"])
+def test_cost_shares_and_corrections_are_read_as_carefully(text: str, tmp_path: Path) -> None:
+    shares = tmp_path / "shares.jsonl"
+    shares.write_bytes(text.encode("latin-1"))
+    claims = tmp_path / "claims.837"
+    claims.write_text("")
+    result = CliRunner().invoke(
+        import_837, ["--member-ids-are-tokens", "--cost-shares", str(shares), str(claims)], standalone_mode=False
+    )
+    assert "line 1: must be a JSON object" in str(result.exception)

@@ -1,6 +1,8 @@
 """`import-837` and `import-fhir` as they are called: what goes where, exit codes, and the decisions at the end of the pipe."""
 
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streams.cli import cli
+from streams.commands import importing
+from streams.publisher import PublishError
 from tests import facts
 from tests.unit.importers import x12_files as x12
 from tests.unit.importers.test_fhir import resource
@@ -53,7 +57,7 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
     assert len(imported.stdout.splitlines()) == 1
     assert "IK4-7  CLM at 23 (2300) CLM02: must be the sum" in imported.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["imported"], report["rejected_claims"]) == (1, 1)
+    assert (report["complete"], report["imported"], report["rejected_claims"]) == (True, 1, 1)
     in_json = run("import-837", "--json", text=text)
     assert json.loads(in_json.stderr) == report
     assert run("import-837", text=text[:-20]).return_value == 1, "a file that was cut off is a problem found"
@@ -69,6 +73,8 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
         (["--received-date", "2024-02-30"], "must be a date that exists"),
         (["--cost-share", "1,2"], "must be three whole numbers"),
         (["--group", "PPO"], "GROUP=PLAN"),
+        (["--component-separator", "ab"], "must be one character"),
+        (["--report", "/no/such/folder/report.json"], "cannot be written"),
     ],
 )
 def test_bad_usage_is_said(run: Any, arguments: list[str], sentence: str) -> None:
@@ -95,3 +101,57 @@ def test_cost_shares_by_member(run: Any, tmp_path: Path) -> None:
     assert "cost share taken" not in result.stderr
     shares.write_text('{"patient_id": "x"}\n')
     assert "line 1" in str(run("import-837", "--cost-shares", shares, text=x12.one_claim()).exception)
+
+
+def test_a_bulk_export_of_several_files(run: Any, tmp_path: Path) -> None:
+    member = {"system": "urn:plan:members", "value": "MEM0001"}
+    patients = tmp_path / "Patient.ndjson"
+    patients.write_text(json.dumps({"resourceType": "Patient", "id": "p1", "identifier": [member]}) + "\n")
+    text = json.dumps(resource(patient={"reference": "Patient/p1"}), default=float)
+    assert run("import-fhir", text=text).return_value == 1
+    options = ("--resources", patients, "--member-id-system", "urn:plan:members")
+    imported = run("import-fhir", *options, text=text)
+    assert imported.return_value == 0, imported.stderr
+    assert json.loads(imported.stdout)["patient_id"].startswith("m-")
+    patients.write_text(json.dumps({"resourceType": "Patient"}) + "\n{\n")
+    refused = run("import-fhir", *options, text=text)
+    assert "Patient.ndjson: line 2: is not JSON" in str(refused.exception)
+    assert refused.stdout == ""
+
+
+def test_an_import_that_stops_leaves_a_report_of_what_was_done(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing:
+        def __init__(self) -> None:
+            self.acknowledged = Counter({"claim-received": 1})
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def publish(self, _: Any) -> None:
+            raise PublishError("Kafka is gone.")
+
+    monkeypatch.setattr(importing, "_publisher", lambda *_: Failing())
+    bad, good = x12.claim("A", charge="1"), x12.claim("B")
+    text = x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), bad, good))
+    stopped = run("import-837", "--publish", "--report", tmp_path / "report.json", text=text)
+    assert "Kafka is gone. The import stopped in" in str(stopped.exception)
+    assert "run the same command again" in str(stopped.exception)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["complete"], report["published"], report["rejected_claims"]) == (False, 1, 1)
+
+
+def test_nothing_is_published_before_every_file_can_be_read(run: Any, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)  # else opening it to read would wait
+    try:
+        refused = run("import-837", pipe, text=x12.one_claim())
+    finally:
+        os.close(writer)
+    assert "cannot be a pipe" in str(refused.exception)
+    assert refused.stdout == ""

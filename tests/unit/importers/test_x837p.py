@@ -8,6 +8,7 @@ import pytest
 
 from streams.adjudication.days import day_from_iso
 from streams.adjudication.facts import Claim
+from streams.importers import x12 as envelopes
 from streams.importers.member_tokens import MemberTokens
 from streams.importers.report import FileReport, Problem
 from streams.importers.terms import PATIENT_CONTROL_NUMBER, Terms
@@ -18,7 +19,7 @@ from tests.unit.importers import x12_files as x12
 TERMS = Terms(MemberTokens(b"k" * 32), load_policy())
 
 
-def read(text: str | bytes, terms: Terms = TERMS, **options: bool) -> tuple[list[Claim], FileReport]:
+def read(text: str | bytes, terms: Terms = TERMS, **options: Any) -> tuple[list[Claim], FileReport]:
     report = FileReport("claims.837")
     data = text.encode() if isinstance(text, str) else text
     return list(read_837p(io.BytesIO(data), terms, report, **options)), report
@@ -81,6 +82,22 @@ def test_the_same_file_makes_the_same_events_and_another_interchange_others() ->
     assert {claim.event_id for claim in other}.isdisjoint(claim.event_id for claim in once)
 
 
+def test_a_claim_keeps_its_number_when_another_is_taken_out_of_the_file() -> None:
+    claims = [x12.claim("A"), x12.claim("B"), x12.claim("B"), x12.claim("C")]
+    whole, _ = read(x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), *claims)))
+    fewer, _ = read(x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), *claims[1:])))
+    assert fewer == whole[1:]
+
+
+def test_a_set_of_too_many_claims_is_rejected_before_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelopes, "MOST_CLAIMS", 2)
+    for count, imported in ((2, 2), (3, 0)):
+        body = [x12.claim(str(number)) for number in range(count)]
+        claims, report = read(x12.interchange(x12.transaction_set(x12.billing(), x12.subscriber(), *body)))
+        assert len(claims) == imported
+        assert ("IK5-5" in [problem.code for problem in problems(report)]) == (imported == 0)
+
+
 def test_members_are_told_apart_and_nothing_of_them_leaves() -> None:
     family = x12.subscriber(leaf=False)
     body = [*family, *x12.patient(3, first="TOM"), *x12.claim("A"), *x12.patient(4, first="ANN"), *x12.claim("B")]
@@ -133,6 +150,8 @@ def test_several_sets_and_interchanges_and_one_bad_claim_among_them() -> None:
         ("DTP*472*D8*20240108~", "", "IK3-3|"),
         ("*CH~", "*RP~", "IK4-7|BHT06"),
         ("HL*2*1*22", "HL*2*7*22", "IK4-7|HL02"),
+        ("HC:S0353*400*UN*1*", "ER:S0353*400*UN*1*", "IK4-7|SV101-1"),
+        ("HL*1**20*1~", "HL*1**20*1~CUR*85*CAD~", "IK4-7|CUR02"),
         ("*20240112*0930*1*X*", "*20241350*0930*1*X*", "IK4-8|GS04"),
     ],
 )
@@ -157,12 +176,20 @@ def test_a_reference_at_a_wrong_place_rejects_because_it_would_be_lost() -> None
     rejected_with(x12.one_claim(frequency="7", diagnoses="HI*ABK:C50911", providers="REF*F8*OLD1"), "IK3-1")
 
 
+def test_the_birth_date_of_another_payers_member_in_a_claim_is_noted() -> None:
+    (_,), report = read(x12.one_claim(providers="SBR*S*18*******CI|DMG*D8*19430501*F"))
+    assert ("IK3-1", "DMG") in [(problem.code, problem.segment) for problem in problems(report, rejecting=False)]
+
+
 def test_a_bad_billing_provider_rejects_the_claims_under_it_and_no_others() -> None:
     bad = [*x12.billing(1, npi="1234567890"), *x12.subscriber(2, 1), *x12.claim("A"), *x12.claim("B")]
     good = [*x12.billing(3), *x12.subscriber(4, 3), *x12.claim("C")]
-    claims, report = read(x12.interchange(x12.transaction_set(bad, good)))
-    assert [claim.patient_control_number for claim in claims] == ["C"]
-    assert report.rejected_claims == 2
+    wrong_npi = x12.interchange(x12.transaction_set(bad, good))
+    no_npi = wrong_npi.replace("*XX*1234567890", "*ZZ*1234567890")
+    for text in (wrong_npi, no_npi):
+        claims, report = read(text)
+        assert [claim.patient_control_number for claim in claims] == ["C"]
+        assert report.rejected_claims == 2
 
 
 def test_lines_that_an_event_cannot_hold_are_left_out_and_noted() -> None:
@@ -219,11 +246,9 @@ def test_a_file_cut_off_keeps_the_interchanges_before() -> None:
 
 
 def test_what_is_no_x12_is_said_to_be() -> None:
-    for text in ("hello", "ISA*00*", x12.one_claim() + "and more", "ISA" + "*" * 200):
+    for text in ("", "\r\n", "hello", "ISA*00*", x12.one_claim() + "and more", "ISA" + "*" * 200):
         _, report = read(text)
         assert report.unusable
-    claims, report = read("")
-    assert (claims, report.imported) == ([], 0)
 
 
 def test_repeated_control_numbers_are_refused() -> None:
@@ -248,6 +273,52 @@ def test_wrong_counts_can_be_accepted() -> None:
     text = x12.one_claim().replace("GE*1*1", "GE*3*1").replace("IEA*1*", "IEA*4*")
     assert read(text)[0] == []
     assert len(read(text, accept_wrong_counts=True)[0]) == 1
+
+
+def test_a_wrong_component_separator_in_the_isa_is_suspected_and_can_be_said() -> None:
+    text = x12.one_claim().replace(":", ">").replace("*P*>~", "*P*:~")
+    claims, report = read(text)
+    assert claims == []
+    assert "--component-separator" in " ".join(problem.sentence for problem in problems(report, rejecting=False))
+    (claim,), report = read(text, component_separator=">")
+    assert claim == read(x12.one_claim())[0][0]
+
+
+def test_that_another_payer_comes_first_is_said() -> None:
+    (_,), report = read(x12.one_claim().replace("SBR*P*", "SBR*S*"))
+    assert any("another payer comes first" in sentence for sentence in report.assumed)
+    (_,), report = read(x12.one_claim())
+    assert not any("another payer" in sentence for sentence in report.assumed)
+
+
+def test_each_subscribers_problem_is_named_or_counted() -> None:
+    body = x12.billing()
+    for hl in range(2, 1_202):
+        body += [*x12.subscriber(hl, member=""), *x12.claim(str(hl))]
+    claims, report = read(x12.interchange(x12.transaction_set(body)))
+    assert (claims, report.rejected_claims) == ([], 1_200)
+    assert len(problems(report)) + report.not_named == 3 * 1_200, "two of each subscriber, and its claim's"
+    assert {problem.element for problem in problems(report)} >= {"NM109"}, (
+        "the reasons are named, not what follows alone"
+    )
+
+
+def test_what_stands_in_the_place_of_a_claim_is_no_silent_loss() -> None:
+    body = [
+        *x12.subscriber(),
+        *x12.claim("A"),
+        *x12.subscriber(3),
+        *x12.claim("B"),
+        *x12.subscriber(4),
+        *x12.claim("C"),
+    ]
+    text = x12.interchange(x12.transaction_set(x12.billing(), body)).replace("CLM*B*", "CLN*B*")
+    claims, report = read(text)
+    assert [claim.patient_control_number for claim in claims] == ["A", "C"]
+    assert (report.rejected_claims, report.found_problems) == (1, True)
+    assert {("IK3-1", "CLN"), ("IK3-1", "SV1")} <= {
+        (problem.code, problem.segment) for problem in problems(report, rejecting=False)
+    }
 
 
 def test_the_plans_terms() -> None:
