@@ -211,15 +211,17 @@ def _file_exists(url: URL) -> bool:
 
 
 def _connect(url: URL, schema: str, *, read_only: bool = False) -> Database:
+    # hide_parameters: what a failed statement was given is about patients, and errors end in logs
     if url.get_backend_name() == SQLITE:
-        engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS})
+        engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS}, hide_parameters=True)
         event.listen(engine, "connect", _set_up_sqlite_reader if read_only else _set_up_sqlite)
         return Database(engine, url, None)
     assert re.fullmatch(r"[a-z_]+", schema), "a schema's name is written into statements"
     options = f"-c search_path={schema} -c lock_timeout={_LOCK_SECONDS}s -c timezone=UTC"
     # prepare_threshold: a statement that the server keeps prepared would go on with the old tables after a rebuild
     arguments = {"options": options, "connect_timeout": _CONNECT_SECONDS, "prepare_threshold": None}
-    return Database(create_engine(url, connect_args=arguments, pool_pre_ping=True), url, schema)
+    engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
+    return Database(engine, url, schema)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from projections.console.access import Access, AccessError, RevealLog, check_address, read_tokens
+from projections.console.access import Access, AccessError, RevealLog, check_address, read_proxies, read_tokens
 from streams.commands.options import chosen_policy, policy_option
 from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, environment_option, ledger_options
 
@@ -123,7 +123,7 @@ def read_access(
         raise AccessError(
             "--trusted-user-header and --trusted-proxy belong together: name the header, and who may send it."
         )
-    return Access(tokens, user_header or None, frozenset(trusted_proxies))
+    return Access(tokens, user_header or None, read_proxies(trusted_proxies))
 
 
 def _ledger_name(settings: Settings) -> str:

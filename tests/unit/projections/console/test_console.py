@@ -2,23 +2,33 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
-from projections.console.access import Access, RevealLog, read_tokens
+import streams.adjudication.edits
+from projections.console import reading
+from projections.console.access import Access, AccessError, RevealLog, read_proxies, read_tokens
 from projections.console.app import Console, Ledger
+from projections.console.search import condition_of, lines
+from projections.console.words import REASONS, adjustment_words
 from projections.current_decisions import CurrentDecisions
-from projections.ledger.database import open_database
+from projections.ledger.database import open_database, open_for_reading
 from projections.ledger.projector import Projector
 from projections.ledger.tables import decision_versions
 from streams.adjudication.days import iso
 from streams.adjudication.decisions import Decision
 from streams.cli import cli
+from streams.events import fact_from_json
 from streams.policy_files import load_policy
+from tests.facts import agreement, order, s_line, start
 from tests.unit.projections.ledger.log import MemoryLog
 
 TOKEN = "a-token-of-some-length"
@@ -94,18 +104,97 @@ def test_a_ledger_that_was_tampered_with_is_not_equal(log: MemoryLog, current: l
 @pytest.mark.parametrize("field", ["claim", "patient", "order", "provider", "reason"])
 def test_search_finds_by(field: str, client: TestClient, current: list[Decision]) -> None:
     decision = next(decision for decision in current if decision.order_id)
-    value = {
-        "claim": decision.claim_id,
-        "patient": decision.patient_id,
-        "order": decision.order_id,
-        "provider": decision.billing_npi,
-        "reason": decision.reason,
-    }[field]
+    known = {
+        "claim": (decision.claim_id, "claim_id"),
+        "patient": (decision.patient_id, "patient_id"),
+        "order": (decision.order_id, "order_id"),
+        "provider": (decision.billing_npi, "billing_npi"),
+        "reason": (decision.reason, "reason"),
+    }
+    value, name = known[field]
+    there = {it.decision_id for it in current if getattr(it, name) == value}
     for where in (field, "all"):
-        assert f"<b>{decision.claim_id}/{decision.line_number}</b>" in client.get(
-            "/search", params={"q": value, "in": where}
-        ).text or field in ("provider", "reason")
-    assert "Nothing found." in client.get("/search", params={"q": "no such thing", "in": field}).text
+        answer = client.post("/search", data={"q": f" {value} ", "in": where})
+        assert answer.status_code == 303
+        assert decisions_of(client, answer.headers["location"]) == there
+    nothing = client.post("/search", data={"q": "no such thing", "in": field})
+    assert "Nothing on record answers to that." in nothing.text
+
+
+def decisions_of(client: TestClient, address: str) -> set[str]:
+    """The decisions on the pages from an address on; that of one line is its own."""
+    if address.startswith("/decisions/"):
+        return {address.removeprefix("/decisions/")}
+    found: set[str] = set()
+    while address:
+        text = client.get(address).text
+        shown = re.findall(r'class="ref" href="/decisions/([0-9a-f]+)"', text)
+        assert len(shown) == len(set(shown)), "no line twice"
+        assert not found & set(shown), "no line on two pages"
+        found |= set(shown)
+        following = re.search(r'href="([^"]+)" rel="next"', text)
+        address = unescape(following[1]) if following else ""
+    return found
+
+
+def test_addresses_and_titles_name_neither_patient_nor_claim_nor_order(
+    client: TestClient, current: list[Decision]
+) -> None:
+    decision = next(it for it in current if it.order_id and sum(o.order_id == it.order_id for o in current) > 1)
+    secrets = [decision.patient_id, decision.claim_id, str(decision.order_id)]
+    for secret in secrets:
+        address = client.post("/search", data={"q": secret}).headers["location"]
+        text = client.get(address).text
+        title = re.search(r"<title>(.*)</title>", text)
+        assert title is not None
+        links = [*re.findall(r'(?:href|action)="([^"]+)"', text), address, title[1]]
+        assert not [link for link in links for hidden in secrets if hidden in link]
+    in_address = client.get("/search", params={"by": "patient", "q": decision.patient_id}).text
+    assert "Type it into the form." in in_address
+    assert decision.patient_id not in in_address
+
+
+def test_a_reason_is_found_by_a_word_of_its_name(client: TestClient, current: list[Decision]) -> None:
+    late = {it.decision_id for it in current if it.reason == "UNTIMELY"}
+    assert late
+    assert decisions_of(client, client.post("/search", data={"q": "too late"}).headers["location"]) == late
+
+
+def test_the_outcome_narrows_what_was_found(client: TestClient, current: list[Decision]) -> None:
+    denied = {it.decision_id for it in current if it.outcome == "DENIED"}
+    assert decisions_of(client, "/search?outcome=DENIED") == denied
+    assert len(denied) > 10
+    assert decisions_of(client, "/search") == {it.decision_id for it in current}
+
+
+def test_every_reason_and_code_has_words(current: list[Decision]) -> None:
+    edits = Path(streams.adjudication.edits.__file__).with_suffix(".py").read_text(encoding="utf-8")
+    given = set(re.findall(r'(?:DENIED|BUNDLED|PENDED|outcome), "([A-Z0-9_]+)"', edits))
+    assert {"UNTIMELY", "MAX_MONTHS", "DUPLICATE"} <= given
+    assert given <= set(REASONS)
+    assert {it.reason for it in current} <= set(REASONS)
+    for decision in current:
+        for cut in decision.adjustments:
+            words = adjustment_words(cut.group, cut.carc, cut.rarcs)
+            assert not words.startswith("adjustment "), cut
+            assert "see the group code" not in words, cut
+
+
+@pytest.mark.parametrize("condition", ["claim", "patient", "order", "provider", "reason", "outcome", "everything"])
+def test_no_search_reads_the_whole_table(condition: str, url: str) -> None:
+    with open_for_reading(url) as database, database.read() as connection:
+        said: list[str] = []
+
+        def explain(_c: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            if statement.startswith("SELECT claim_lines"):
+                said.extend(row[3] for row in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+        event.listen(database.engine, "before_cursor_execute", explain)
+        known = None if condition in ("outcome", "everything") else condition_of(condition, "x/1")
+        lines(connection, known, "PENDED" if condition == "outcome" else "")
+    assert said
+    everything = condition == "everything"  # in the order of an index, from its end
+    assert [plan for plan in said if plan.startswith("SCAN") and not (everything and "USING INDEX" in plan)] == []
 
 
 def test_ids_are_masked_until_revealed_and_the_log_says_who(
@@ -196,6 +285,86 @@ def test_the_users_header_counts_from_the_proxy_alone(url: str, tmp_path: Path) 
         access = Access(user_header="x-user", trusted_proxies=frozenset((proxy,)))
         with client_of(url, tmp_path / "r", access) as client:
             assert client.get("/", headers={"x-user": "ben"}).status_code == status
+            twice = client.get("/", headers=[("x-user", "ben"), ("X-User", "chief")])
+            assert twice.status_code == 401, "one of the two came from behind the proxy"
+
+
+def test_a_proxy_is_named_by_its_address() -> None:
+    access = Access(user_header="x-user", trusted_proxies=read_proxies(("10.0.0.5",)))
+    assert access.name_by_proxy("::ffff:10.0.0.5", ["ben"]) == "ben"
+    assert access.name_by_proxy("10.0.0.6", ["ben"]) is None
+    with pytest.raises(AccessError, match="'gateway' is none"):
+        read_proxies(("gateway",))
+
+
+def test_who_signs_in_comes_to_the_page_that_was_asked_for(url: str, current: list[Decision], tmp_path: Path) -> None:
+    with client_of(url, tmp_path / "r", Access(read_tokens(f"anna:{TOKEN}"))) as client:
+        page = f"/decisions/{current[0].decision_id}"
+        assert client.get(page, headers=HTML).headers["location"] == "/sign-in"
+        assert client.post("/sign-in", data={"token": TOKEN}).headers["location"] == page
+
+
+def test_a_page_that_breaks_is_guarded_and_tells_nothing(
+    url: str, current: list[Decision], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError(current[0].patient_id)
+
+    monkeypatch.setattr(reading, "line_page", broken)
+    console = Console(Ledger(url), load_policy(), Access(), RevealLog(tmp_path / "r"))
+    with TestClient(console.app(https=True), raise_server_exceptions=False) as client:
+        answer = client.get(f"/decisions/{current[0].decision_id}")
+    assert answer.status_code == 500
+    assert "try again" in answer.text
+    assert current[0].patient_id not in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_static_files_are_kept_by_the_hash_in_their_address(client: TestClient) -> None:
+    address = re.search(r'href="(/static/console.css[^"]+)"', client.get("/").text)
+    assert address is not None
+    assert "immutable" in client.get(address[1]).headers["cache-control"]
+    assert client.get("/static/console.css").headers["cache-control"] == "no-store"
+
+
+def test_a_ledger_that_was_deleted_and_made_again_is_noticed(log: MemoryLog, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with client_of(f"sqlite:///{path}", tmp_path / "r") as client:
+        assert client.get("/").status_code == 503
+        open_database(f"sqlite:///{path}").close()
+        assert "No line is decided yet" in client.get("/").text
+        for file in tmp_path.glob("ledger.sqlite*"):
+            file.unlink()
+        assert client.get("/").status_code == 503
+        with open_database(f"sqlite:///{path}") as database:
+            Projector(database, log.reader()).project_to_end()  # type: ignore[arg-type]
+        assert "Top denial reasons" in client.get("/").text
+        assert "No line is decided yet" not in client.get("/").text
+
+
+def test_what_an_event_says_is_text_and_never_a_page(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    facts = [
+        agreement(),
+        order(order_id=f"O{evil}"),
+        start(order_id=f"O{evil}"),
+        {**s_line(f"A{evil}", "S0353", "2024-01-08"), "patient_control_number": evil},
+        {**s_line(f"B{evil}", "S0354", "2024-01-20"), "order_id": f"X{evil}"},
+        s_line(f"C{evil}", "S0354", "2024-02-20"),
+    ]
+    log = MemoryLog.of_facts(map(fact_from_json, facts))
+    with open_database(f"sqlite:///{tmp_path / 'evil.sqlite'}") as database:
+        Projector(database, log).project_to_end()  # type: ignore[arg-type]
+    with client_of(f"sqlite:///{tmp_path / 'evil.sqlite'}", tmp_path / "r") as client:
+        pages = ["/", "/search", *(f"/decisions/{it.decision_id}" for it in log.decisions)]
+        pages += re.findall(r'href="(/events/[^"]+)"', "".join(client.get(page).text for page in pages))
+        assert len(pages) > 8
+        for page in pages:
+            answer = client.get(page)
+            assert answer.status_code == 200, page
+            assert "<script>alert" not in answer.text, page
+            assert len(re.findall(r"<script", answer.text)) == (page == "/"), page
 
 
 def test_the_command_refuses_an_open_address_without_authentication(tmp_path: Path) -> None:
