@@ -36,7 +36,7 @@ from streams.adjudication.decisions import OUTCOMES
 from streams.adjudication.policy import Policy
 from streams.console import dollars, masked
 from streams.events import decision_to_json
-from streams.next_billable import BadQuestion, ask, to_json
+from streams.next_billable import BadQuestion, UnknownPatient, ask, to_json
 from streams.topics import BILLING_DECISIONS
 
 REVEAL_SECONDS = 15 * 60
@@ -323,7 +323,7 @@ class Console:
                 asked_from=asked, plan_id=given.get("plan"),
             )  # fmt: skip
         except BadQuestion as error:
-            return JSONResponse({"error": f"{error}."}, 400)
+            return JSONResponse({"error": f"{error}."}, 404 if isinstance(error, UnknownPatient) else 400)
         return JSONResponse(to_json(answer))
 
     async def live(self, request: Request) -> Response:

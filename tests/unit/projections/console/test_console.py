@@ -236,7 +236,28 @@ def test_next_billable_is_json_and_never_asks_the_clock(client: TestClient, curr
     answer = client.get(where, params=asked).json()
     assert answer["payable_from"] is None or answer["payable_from"] > iso(decision.service_date)
     assert client.get(where, params={"code": "S0354", "npi": decision.billing_npi}).status_code == 400
-    assert client.get(where, params={**asked, "npi": "1"}).status_code == 400
+    for wrong in ({"npi": "1"}, {"from": "soon"}, {"from": "9999-01-01"}, {"code": "99213"}):
+        refused = client.get(where, params=asked | wrong)
+        assert refused.status_code == 400, wrong
+        assert list(refused.json()) == ["error"]
+        assert decision.patient_id not in refused.text
+    slip = client.get(f"/patients/{decision.patient_id}x/next-billable", params=asked)
+    assert slip.status_code == 404
+    assert "check the token" in slip.json()["error"]
+
+
+def test_the_api_and_the_command_answer_alike(client: TestClient, url: str, current: list[Decision]) -> None:
+    said = set()
+    for decision in current[::6]:
+        for code in ("S0353", "S0354"):
+            asked = {"code": code, "npi": decision.billing_npi, "from": iso(decision.service_date - 40)}
+            by_http = client.get(f"/patients/{decision.patient_id}/next-billable", params=asked).json()
+            words = ["--patient", decision.patient_id, *(f"--{name}={value}" for name, value in asked.items())]
+            told = CliRunner().invoke(cli, ["next-billable", *words, "--ledger", "--database", url, "--json"])
+            assert told.exit_code == 0, told.output
+            assert json.loads(told.stdout) == by_http
+            said.add(by_http["payable_from"] is None)
+    assert said == {True, False}
 
 
 def test_the_overview_and_its_headers(client: TestClient) -> None:

@@ -82,13 +82,41 @@ def test_a_migration_that_fails_changes_nothing(database_url: str, monkeypatch: 
         assert "more" not in inspect(database.engine).get_table_names(schema=database.schema)
 
 
-def test_a_ledger_of_version_1_is_still_read_and_continued(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    with sqlite3.connect(path) as old:
+@pytest.fixture
+def old_ledger(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A copy of the ledger of version 1; on PostgreSQL its rows in tables of version 1."""
+    if database_url.startswith("sqlite"):
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as old:
+            old.executescript(VERSION_1.read_text(encoding="utf-8"))
+        old.close()
+        return database_url
+    with sqlite3.connect(tmp_path / "version_1.sqlite") as old:
         old.executescript(VERSION_1.read_text(encoding="utf-8"))
     old.close()
+    first = migrations()[:1]
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "migrations", lambda: first)
+        with (
+            open_for_reading(f"sqlite:///{tmp_path / 'version_1.sqlite'}") as source,
+            open_database(database_url) as target,
+            source.read() as reading,
+            target.write() as writing,
+        ):
+            there = set(inspect(reading).get_table_names())
+            for table in metadata.sorted_tables:
+                if table.name in there and (rows := reading.execute(select(table)).mappings().all()):
+                    writing.execute(table.insert(), [dict(row) for row in rows])
+    return database_url
+
+
+def test_a_ledger_of_version_1_is_still_read_and_continued(old_ledger: str, tmp_path: Path) -> None:
     year = MemoryLog.of_year(patients=4, seed=2)
-    with open_database(f"sqlite:///{path}") as database:
+    with pytest.raises(LedgerError, match=f"of version 1, this program reads version {len(migrations())}"):
+        open_for_reading(old_ledger)
+    with open_database(old_ledger) as database:
+        with database.read() as connection:
+            kept = checksums(connection)
+        assert not kept["claim_lines"].startswith("0:"), "the old rows are there"
         Projector(database, year.reader()).project_to_end()  # type: ignore[arg-type]
         with database.read() as connection:
             continued = checksums(connection)
