@@ -275,7 +275,7 @@ class Console:
             sentence = (
                 "The log of reveals cannot be written, so nothing is shown. Make room for it, or correct its place."
             )
-            return self.page(request, "message.html", status=503, title="Not revealed", sentence=sentence)
+            return self._message(request, 503, "Not revealed", sentence)
         until = dict(request.session.get("revealed", {}))
         until[self._handle(patient_id)] = int(time.time()) + REVEAL_SECONDS
         request.session["revealed"] = dict(sorted(until.items(), key=lambda entry: entry[1])[-20:])
@@ -425,20 +425,25 @@ class Console:
 
     # -- errors
 
+    def _message(self, request: Request, status: int, title: str, sentence: str) -> Response:
+        at_fault_elsewhere = status >= 500 and request.method == "GET"  # then the same page may come the next time
+        again = f"{request.url.path}{'?' if request.url.query else ''}{request.url.query}" if at_fault_elsewhere else ""
+        return self.page(request, "message.html", status=status, title=title, sentence=sentence, again=again)
+
     def _no_ledger(self, request: Request, error: Exception) -> Response:
         if request.url.path.endswith("/next-billable"):
             return JSONResponse({"error": str(error)}, 503)
-        return self.page(request, "message.html", status=503, title="The ledger cannot be read", sentence=str(error))
+        return self._message(request, 503, "The ledger cannot be read", str(error))
 
     def _not_found(self, request: Request, _: Exception | None) -> Response:
         sentence = (
             "The ledger has nothing at this address. Search for the claim, or wait until the projector has caught up."
         )
-        return self.page(request, "message.html", status=404, title="Not found", sentence=sentence)
+        return self._message(request, 404, "Not found", sentence)
 
     def _broken(self, request: Request, _: Exception) -> Response:
         sentence = "The page could not be made. The console's log says why; try again, and tell whoever runs it."
-        return self.page(request, "message.html", status=500, title="Something went wrong", sentence=sentence)
+        return self._message(request, 500, "Something went wrong", sentence)
 
 
 class Guarded:

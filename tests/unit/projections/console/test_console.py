@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -395,3 +396,11 @@ def test_the_command_refuses_an_open_address_without_authentication(tmp_path: Pa
     short = CliRunner().invoke(cli, ["console"], env={"PATHWAY_BILLING_CONSOLE_TOKENS": "anna:short"})
     assert short.exit_code == 2
     assert "short " not in short.output.replace("shorter", "")
+
+
+def test_the_command_says_that_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(cli, ["console", "--port", str(port), "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use). Choose another --port" in result.output
