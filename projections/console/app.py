@@ -42,6 +42,7 @@ from streams.topics import BILLING_DECISIONS
 REVEAL_SECONDS = 15 * 60
 SESSION_SECONDS = 8 * 3600
 FEED_SECONDS = 1.0
+MOST_NEWS = 100
 LARGEST_FORM_BYTES = 16 * 1024
 REFUSALS = frozenset(("UNREADABLE", "INVALID", "KEY_MISMATCH", "WRONG_PAYER", "CONFLICT", "TOO_LARGE"))
 _HIDDEN_FIELDS = frozenset(("patient_id", "patient_control_number", "diagnosis_codes"))
@@ -296,13 +297,23 @@ class Console:
             else:
                 row = reading.event_at(connection, topic, partition, offset)
                 event = row.event if row else None
+            led_to = reading.caused_by(connection, event) if event and topic != BILLING_DECISIONS else []
+            line = decision if topic == BILLING_DECISIONS else None
         if event is None:
             return self._not_found(request, None)
         patient_id = event.get("patient_id")
         shown = patient_id is None or self._revealed(request, str(patient_id))
         text = json.dumps(event if shown else _hide(event, str(patient_id)), indent=2, ensure_ascii=False)
         return self.page(
-            request, "event.html", topic=topic, partition=partition, offset=offset, text=text, revealed=shown
+            request,
+            "event.html",
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            text=text,
+            revealed=shown,
+            led_to=led_to,
+            line=line,
         )
 
     def next_billable(self, request: Request) -> Response:
@@ -330,11 +341,14 @@ class Console:
         return StreamingResponse(self._feed(request), media_type="text/event-stream")
 
     async def _feed(self, request: Request) -> AsyncIterator[str]:
-        """Decisions as the ledger gets them. The event id is where each partition stands: a reader that comes back misses none."""
-        behind = _cursor(request.headers.get("last-event-id"))
+        """Decisions as the ledger gets them, the newest hundred where more come at once.
+
+        The event id is where each partition stands: a reader that comes back with it goes on from there.
+        """
+        behind = _cursor(request.headers.get("last-event-id") or request.query_params.get("seen"))
         row = self.templates.from_string("{% from 'rows.html' import feed_row %}{{ feed_row(d) }}")
         yield "retry: 3000\n\n"
-        away = False
+        told, away = None, False
         while not await request.is_disconnected():
             try:
                 behind, found = await run_in_threadpool(self._news, behind)
@@ -344,12 +358,12 @@ class Console:
             except LedgerError:
                 yield "event: away\ndata: the ledger does not answer\n\n"
                 found, away = [], True
-            for number, decision in enumerate(found):
-                text = row.render(d=decision).replace("\n", " ")
-                last = number == len(found) - 1
-                mark = f"id: {json.dumps(behind, separators=(',', ':'))}\n" if last else ""
-                yield f"{mark}event: decision\ndata: {text}\n\n"
-            if not found:
+            for decision in found:
+                yield f"event: decision\ndata: {row.render(d=decision).replace(chr(10), ' ')}\n\n"
+            if behind is not None and behind != told:  # after the decisions: who is cut off before this gets them again
+                yield f"id: {json.dumps(behind, separators=(',', ':'))}\nevent: place\ndata: the ledger moved\n\n"
+                told = behind
+            else:
                 yield ": waiting\n\n"
             await asyncio.sleep(FEED_SECONDS)
 
@@ -362,7 +376,7 @@ class Console:
             moved = {
                 partition: behind.get(partition, 0) for partition, end in ends.items() if end > behind.get(partition, 0)
             }
-            return ends, reading.newest_decisions(connection, moved, 100)
+            return ends, reading.newest_decisions(connection, moved, MOST_NEWS)
 
     async def sign_in(self, request: Request) -> Response:
         if not self.access.tokens:

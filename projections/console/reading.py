@@ -10,7 +10,7 @@ from projections.console.timeline import Gaps, LineMark, Picture, draw
 from projections.console.waterfall import Step, steps
 from projections.console.words import EVENTS, reason_name
 from projections.ledger.patients import patient_facts
-from projections.ledger.rows import as_day
+from projections.ledger.rows import as_day, clean
 from projections.ledger.tables import (
     adjustments,
     claim_lines,
@@ -32,6 +32,7 @@ from streams.console import dollars
 from streams.topics import BILLING_DECISIONS
 from streams.verification.refold import decided_under
 
+_MOST_CAUSED = 200
 HISTORY_FIELDS = ("decision_id", "version", "supersedes", "paid_before_cents", "change_cents", "caused_by")
 
 
@@ -88,6 +89,17 @@ def event_at(connection: Connection, topic: str, partition: int, offset: int) ->
     f = facts.c
     place = (f.kafka_topic == topic, f.kafka_partition == partition, f.kafka_offset == offset)
     return connection.execute(select(facts).where(*place)).first()
+
+
+def caused_by(connection: Connection, event: Mapping[str, Any]) -> list[Any]:
+    """The decisions that an event led to, first those that take money back, as they were published."""
+    v = decision_versions.c
+    if not event.get("patient_id"):
+        return []  # an agreement decides nothing by itself
+    query = select(decision_versions).where(
+        v.caused_by == clean(event["event_id"]), v.patient_id == clean(event["patient_id"])
+    )
+    return list(connection.execute(query.order_by(v.kafka_partition, v.kafka_offset).limit(_MOST_CAUSED)))
 
 
 def decision_at(connection: Connection, partition: int, offset: int) -> Decision | None:

@@ -15,18 +15,27 @@
   };
   const say = (words) => { if (state.textContent !== words) state.textContent = words; };
 
-  const source = new EventSource("/live");
-  source.addEventListener("open", () => { say(paused ? "Paused." : "Live."); });
-  source.addEventListener("back", () => { say(paused ? "Paused." : "Live."); });
-  source.addEventListener("error", () => { say("The connection is lost; trying again."); });
-  source.addEventListener("away", () => { say("The ledger does not answer; trying again."); });
-  source.addEventListener("decision", (event) => {
-    stale = true;
-    if (!paused) { show(event.data); return; }
-    held.push(event.data);
-    held = held.slice(-MOST_ROWS);
-    button.textContent = `Go on (${held.length} new)`;
+  // A browser keeps but a few connections to one server, and every open tab would take one: a hidden tab gives its back.
+  let source = null, seen = "";
+  const listen = () => {
+    source = new EventSource(seen ? `/live?seen=${encodeURIComponent(seen)}` : "/live");
+    source.addEventListener("open", () => { say(paused ? "Paused." : "Live."); });
+    source.addEventListener("back", () => { say(paused ? "Paused." : "Live."); });
+    source.addEventListener("error", () => { say("The connection is lost; trying again."); });
+    source.addEventListener("away", () => { say("The ledger does not answer; trying again."); });
+    source.addEventListener("place", (event) => { seen = event.lastEventId; });
+    source.addEventListener("decision", (event) => {
+      stale = true;
+      if (!paused) { show(event.data); return; }
+      held.push(event.data);
+      held = held.slice(-MOST_ROWS);
+      button.textContent = `Go on (${held.length} new)`;
+    });
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { source?.close(); source = null; } else if (!source) { listen(); }
   });
+  listen();
 
   button.hidden = false;
   button.addEventListener("click", () => {

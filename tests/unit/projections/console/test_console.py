@@ -1,5 +1,6 @@
 """The console over a real ledger of a made-up year, through its own routes."""
 
+import asyncio
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from starlette.testclient import TestClient
 import streams.adjudication.edits
 from projections.console import reading
 from projections.console.access import Access, AccessError, RevealLog, read_proxies, read_tokens
-from projections.console.app import Console, Ledger
+from projections.console.app import MOST_NEWS, Console, Ledger
 from projections.console.search import condition_of, lines
 from projections.console.words import REASONS, adjustment_words
 from projections.current_decisions import CurrentDecisions
@@ -230,6 +231,20 @@ def test_raw_events_hide_who_the_patient_is(client: TestClient, log: MemoryLog) 
     assert client.get("/events/claim-received/0/999999").status_code == 404
 
 
+def test_an_event_leads_to_the_decisions_that_it_caused(client: TestClient, log: MemoryLog) -> None:
+    second = next(decision for decision in log.decisions if decision.version > 1)
+    text = client.get(f"/decisions/{second.decision_id}").text
+    causes = re.findall(r'Caused by [^<]*<a href="(/events/[^"]+)"', text)
+    assert causes
+    assert any(f'href="/decisions/{second.decision_id}"' in client.get(place).text for place in causes)
+    (published,) = set(re.findall(r'href="(/events/billing-decisions/[^"]+)"', text)) & {
+        f"/events/billing-decisions/{it.partition}/{it.offset}"
+        for it in log.records("billing-decisions")
+        if second.decision_id.encode() in (it.value or b"")[:64]
+    }
+    assert f'href="/decisions/{second.decision_id}"' in client.get(published).text
+
+
 def test_next_billable_is_json_and_never_asks_the_clock(client: TestClient, current: list[Decision]) -> None:
     decision = next(decision for decision in current if decision.outcome == "PAID")
     where = f"/patients/{decision.patient_id}/next-billable"
@@ -404,3 +419,50 @@ def test_the_command_says_that_its_port_is_taken(tmp_path: Path) -> None:
         result = CliRunner().invoke(cli, ["console", "--port", str(port), "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use). Choose another --port" in result.output
+
+
+class Asking:
+    """The part of a request that the feed looks at: the reader goes away after the first round."""
+
+    def __init__(self, seen: str | None = None, header: str | None = None) -> None:
+        self.query_params = {} if seen is None else {"seen": seen}
+        self.headers = {} if header is None else {"last-event-id": header}
+        self._rounds = 0
+
+    async def is_disconnected(self) -> bool:
+        self._rounds += 1
+        return self._rounds > 1
+
+
+def feed(url: str, tmp_path: Path, asking: Asking) -> list[dict[str, str]]:
+    console = Console(Ledger(url), load_policy(), Access(), RevealLog(tmp_path / "r"))
+
+    async def heard() -> list[str]:
+        return [text async for text in console._feed(asking)]  # type: ignore[arg-type]
+
+    events = [dict(it.split(": ", 1) for it in text.strip().split("\n")) for text in asyncio.run(heard())]
+    return [event for event in events if "event" in event]
+
+
+def test_the_feed_goes_on_where_a_reader_stood(
+    url: str, log: MemoryLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.console.app.FEED_SECONDS", 0)
+    (place,) = feed(url, tmp_path, Asking())
+    assert place["event"] == "place", "who comes anew gets what comes from now on"
+    ends = json.loads(place["id"])
+    before_the_last = {**ends, "0": ends["0"] - 4}
+    records = [it for it in log.records("billing-decisions") if it.partition == 0 and it.offset >= ends["0"] - 4]
+    for asking in (Asking(seen=json.dumps(before_the_last)), Asking(header=json.dumps(before_the_last))):
+        *decisions, place = feed(url, tmp_path, asking)
+        assert len(decisions) == len(records) > 0
+        assert {it["event"] for it in decisions} == {"decision"}
+        assert json.loads(place["id"]) == ends
+    all_of_it = feed(url, tmp_path, Asking(seen=json.dumps(dict.fromkeys(ends, 0))))
+    assert len(all_of_it) == MOST_NEWS + 1, "the newest hundred"
+    assert not any(decision.patient_id in it["data"] for it in all_of_it for decision in log.decisions[:50])
+
+
+def test_a_feed_without_a_ledger_says_so(tmp_path: Path) -> None:
+    (told,) = feed(f"sqlite:///{tmp_path / 'none.sqlite'}", tmp_path, Asking(seen="rubbish"))
+    assert told["event"] == "away"
