@@ -220,7 +220,8 @@ def line_page(connection: Connection, decision_id: str, policy: Policy, *, whole
     on_record = patient_facts(connection, named.patient_id)
     record, agreements, fresh = _refold(named.patient_id, on_record, lines, policy)
     claim = record.claims.get(current.claim_id)
-    ids = {f"{it.claim_id}/{it.line_number}": it.decision_id for it in lines}
+    pages = {("claim-line", f"{it.claim_id}/{it.line_number}"): it.decision_id for it in lines}
+    pages |= {("claim", it.claim_id): it.decision_id for it in reversed(lines)}
     blocking = {it.ref for it in current.evidence if it.kind == "claim-line"} if current.outcome != PAID else set()
     marks = [
         LineMark(ref := f"{it.claim_id}/{it.line_number}", it.procedure_code, it.service_date, it.outcome,
@@ -232,7 +233,7 @@ def line_page(connection: Connection, decision_id: str, policy: Policy, *, whole
     return LinePage(
         current,
         named.version,
-        tuple(Support(*it, ids.get(it.ref) if it.kind == "claim-line" else None) for it in current.evidence),
+        tuple(Support(*it, pages.get((it.kind, it.ref))) for it in current.evidence),
         steps(current),
         trace(record, agreements, policy, key),
         draw(record, marks, gaps, whole=whole_time),
@@ -245,7 +246,9 @@ def line_page(connection: Connection, decision_id: str, policy: Policy, *, whole
 
 def _current_rows(connection: Connection, patient_id: str) -> list[Any]:
     current = select(claim_lines.c.decision_id).where(claim_lines.c.patient_id == patient_id)
-    return list(connection.execute(select(decision_versions).where(decision_versions.c.decision_id.in_(current))))
+    v = decision_versions.c
+    query = select(decision_versions).where(v.decision_id.in_(current)).order_by(v.claim_id, v.line_number)
+    return list(connection.execute(query))
 
 
 def _decisions(connection: Connection, rows: Any) -> list[Decision]:

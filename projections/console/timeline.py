@@ -4,7 +4,7 @@ Two pictures of the same: a wide one with the names beside the rows, and one for
 needs scrolling. They use attributes and classes alone, because the pages' content security policy allows no inline styles.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from html import escape
 from typing import Final, NamedTuple, Protocol
@@ -194,8 +194,8 @@ def _picture(layout: _Layout, rows: list[_Row], marks: list[LineMark], first: Da
             if first <= onset <= last:
                 out.append(f'<path class="start" d="M{x(onset)} {y(number) - 12}l9 12l-9 12l-9-12z"/>')
     focus = next((mark for mark in marks if mark.focus), None)
-    for mark in marks:
-        at, line_y = x(mark.service_date), y_of[mark.code]
+    for mark, beside in _spread(marks):
+        at, line_y = x(mark.service_date), y_of[mark.code] + beside
         if mark.focus:
             out.append(f'<line class="focus" x1="{at}" x2="{at}" y1="{layout.top - 8}" y2="{height - 20}"/>')
             out.append(f'<circle class="ring" cx="{at}" cy="{line_y}" r="13"/>')
@@ -205,6 +205,17 @@ def _picture(layout: _Layout, rows: list[_Row], marks: list[LineMark], first: Da
     if focus is not None:
         out += _distance(focus, marks, x, height - 14, layout)
     return "".join([*out, "</svg>"])
+
+
+def _spread(marks: list[LineMark]) -> Iterator[tuple[LineMark, int]]:
+    """Lines of one code and day would hide one another: each, and how far above or below the row it is drawn."""
+    together: dict[tuple[str, Day], list[LineMark]] = {}
+    for mark in marks:
+        together.setdefault((mark.code, mark.service_date), []).append(mark)
+    for same in together.values():
+        step = min(14, 28 // max(1, len(same) - 1))
+        for number, mark in enumerate(same):
+            yield mark, step * number - step * (len(same) - 1) // 2
 
 
 def _months_of(layout: _Layout, x: "_Scale", first: Day, last: Day, height: int) -> list[str]:
