@@ -162,7 +162,7 @@ class Console:
     def overview(self, request: Request) -> Response:
         as_of = _date(request.query_params.get("as_of"))
         with self.ledger.read() as connection:
-            figures = reading.overview(connection, as_of)
+            figures = reading.overview(connection, as_of, self.policy.profiles[-1].pend_limit_days)
             positions = reading.log_positions(connection)
         lag = (
             self.lag(positions) if self.lag else "Not known: this console was started without a Kafka to compare with."

@@ -1,6 +1,7 @@
 """What the pages need from the ledger, each page from one state of it."""
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from projections.ledger.tables import (
 from streams.adjudication.agreements import Agreements
 from streams.adjudication.days import iso
 from streams.adjudication.decisions import PAID, Adjustment, AgreementRef, Decision, Evidence, PolicyRef
-from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
+from streams.adjudication.facts import Cents, Fact, PatientFact, ProviderAgreement
 from streams.adjudication.fold import fold
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import LineKey, PatientRecord
@@ -112,7 +113,7 @@ def decision_at(connection: Connection, partition: int, offset: int) -> Decision
     return None if row is None else _decisions(connection, [row])[0]
 
 
-def overview(connection: Connection, as_of: date | None) -> dict[str, Any]:
+def overview(connection: Connection, as_of: date | None, pend_limit_days: int) -> dict[str, Any]:
     """The figures of the first page."""
     c = claim_lines.c
     money = connection.execute(
@@ -136,21 +137,30 @@ def overview(connection: Connection, as_of: date | None) -> dict[str, Any]:
     if as_of is None:  # the index of the received dates answers this; without the condition all facts would be read
         as_of = connection.scalar(select(func.max(facts.c.received_date)).where(facts.c.received_date.is_not(None)))
     waiting = connection.execute(select(pends.c.received_date, pends.c.charge_cents)).all()
-    ages = {name: [0, 0] for name in ("0 to 7 days", "8 to 14 days", "15 to 20 days", "more than 20 days")}
-    for row in waiting:
-        age = 0 if as_of is None or row.received_date is None else (as_of - row.received_date).days
-        if age < 0:
-            continue  # not received yet on the asked day
-        name = list(ages)[(age > 7) + (age > 14) + (age > 20)]
-        ages[name][0] += 1
-        ages[name][1] += row.charge_cents
     return {
         "money": money,
         "reasons": reasons,
         "as_of": as_of,
-        "ages": ages,
+        "ages": _ages(((row.received_date, row.charge_cents) for row in waiting), as_of, pend_limit_days),
         "newest": newest_decisions(connection, {}, 12),
     }
+
+
+def _ages(
+    pended: Iterable[tuple[date | None, Cents]], as_of: date | None, limit_days: int
+) -> dict[str, tuple[int, Cents]]:
+    """Lines and charges by age: thirds of the time that a pend may last, and those that are past it."""
+    ends = sorted({limit_days // 3, 2 * limit_days // 3, limit_days})
+    begins = [0, *(end + 1 for end in ends[:-1])]
+    names = [f"{first} to {last} days" for first, last in zip(begins, ends, strict=True)]
+    ages = dict.fromkeys((*names, f"more than {limit_days} days, the limit"), (0, 0))
+    for received, charge_cents in pended:
+        age = 0 if as_of is None or received is None else (as_of - received).days
+        if age >= 0:  # else it was not received yet on the asked day
+            name = list(ages)[bisect_left(ends, age)]
+            lines, cents = ages[name]
+            ages[name] = (lines + 1, cents + charge_cents)
+    return ages
 
 
 def log_positions(connection: Connection) -> dict[tuple[str, int], int]:

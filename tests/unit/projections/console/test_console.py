@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from datetime import date, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -477,3 +478,15 @@ def test_the_feed_goes_on_where_a_reader_stood(
 def test_a_feed_without_a_ledger_says_so(tmp_path: Path) -> None:
     (told,) = feed(f"sqlite:///{tmp_path / 'none.sqlite'}", tmp_path, Asking(seen="rubbish"))
     assert told["event"] == "away"
+
+
+def test_pends_are_counted_by_their_age_up_to_the_policys_limit() -> None:
+    as_of = date(2025, 3, 31)
+    pended = [(as_of - timedelta(days=age), 100) for age in (-1, 0, 6, 7, 13, 14, 20, 21, 400)]
+    assert reading._ages(pended, as_of, 20) == {
+        "0 to 6 days": (2, 200),
+        "7 to 13 days": (2, 200),
+        "14 to 20 days": (2, 200),
+        "more than 20 days, the limit": (2, 200),
+    }
+    assert list(reading._ages([], None, 0)) == ["0 to 0 days", "more than 0 days, the limit"]
