@@ -29,7 +29,14 @@ from starlette.staticfiles import StaticFiles
 from projections.console import reading, search
 from projections.console.access import NO_SIGN_IN, Access, RevealLog
 from projections.console.words import REASONS, reason_change, reason_name
-from projections.ledger.database import SQLITE, Database, LedgerError, open_for_reading, sqlite_path
+from projections.ledger.database import (
+    SQLITE,
+    Database,
+    LedgerError,
+    LedgerUnavailableError,
+    open_for_reading,
+    sqlite_path,
+)
 from projections.ledger.patients import patient_facts
 from streams.adjudication.days import day_from_iso, iso
 from streams.adjudication.decisions import OUTCOMES
@@ -42,6 +49,7 @@ from streams.topics import BILLING_DECISIONS
 REVEAL_SECONDS = 15 * 60
 SESSION_SECONDS = 8 * 3600
 FEED_SECONDS = 1.0
+SLOW_SECONDS = 2.0
 MOST_NEWS = 100
 LARGEST_FORM_BYTES = 16 * 1024
 REFUSALS = frozenset(("UNREADABLE", "INVALID", "KEY_MISMATCH", "WRONG_PAYER", "CONFLICT", "TOO_LARGE"))
@@ -73,6 +81,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._database: Database | None = None
         self._file: tuple[int, int] | None = None
+        self._silent: tuple[float, str] | None = None  # until when it is not asked again, and what it said
 
     def read(self) -> Any:
         """One state of it, in a `with` block. Raises LedgerError."""
@@ -81,9 +90,23 @@ class Ledger:
                 self._database.close()  # the file was deleted and perhaps made again; this one would stay as it was for ever
                 self._database = None
             if self._database is None:
-                database = open_for_reading(self._url)
-                self._database, self._file = database, _file_of(database)
+                self._database = self._open()
+                self._file = _file_of(self._database)
             return self._database.read()
+
+    def _open(self) -> Database:
+        """Whoever waited for the lock while a database took long to say nothing is told so, and does not wait as long again."""
+        began = time.monotonic()
+        if self._silent is not None and began < self._silent[0]:
+            raise LedgerUnavailableError(self._silent[1])
+        self._silent = None
+        try:
+            return open_for_reading(self._url)
+        except LedgerUnavailableError as error:
+            now = time.monotonic()
+            if now - began > SLOW_SECONDS:
+                self._silent = now + SLOW_SECONDS, str(error)
+            raise
 
 
 def _file_of(database: Database) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
@@ -151,6 +152,10 @@ def database_errors(url: URL) -> Iterator[None]:
     """What the driver says, in our sentences. Neither values nor statements are repeated: they may be about patients."""
     try:
         yield
+    except PoolTimeoutError as error:
+        raise LedgerUnavailableError(
+            f"the ledger {shown(url)} answers too slowly for all who ask it at once. Try again, and look after the database."
+        ) from error
     except DatabaseError as error:
         said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
         sentence = _sentence(shown(url), said, error)

@@ -23,7 +23,7 @@ from projections.console.app import MOST_NEWS, Console, Ledger
 from projections.console.search import condition_of, lines
 from projections.console.words import REASONS, adjustment_words
 from projections.current_decisions import CurrentDecisions
-from projections.ledger.database import open_database, open_for_reading
+from projections.ledger.database import LedgerUnavailableError, open_database, open_for_reading
 from projections.ledger.projector import Projector
 from projections.ledger.tables import decision_versions
 from streams.adjudication.days import iso
@@ -490,3 +490,26 @@ def test_pends_are_counted_by_their_age_up_to_the_policys_limit() -> None:
         "more than 20 days, the limit": (2, 200),
     }
     assert list(reading._ages([], None, 0)) == ["0 to 0 days", "more than 0 days, the limit"]
+
+
+def test_a_database_that_is_slow_to_say_nothing_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, now = 0, 1000.0
+
+    def silent(_url: str) -> None:
+        nonlocal asked, now
+        asked, now = asked + 1, now + 10
+        raise LedgerUnavailableError("the ledger does not answer")
+
+    monkeypatch.setattr("projections.console.app.open_for_reading", silent)
+    monkeypatch.setattr("projections.console.app.time.monotonic", lambda: now)
+    ledger = Ledger("postgresql://nowhere/ledger")
+    for _ in range(3):
+        with pytest.raises(LedgerUnavailableError, match="does not answer"):
+            ledger.read()
+    assert asked == 1
+    now += 5
+    with pytest.raises(LedgerUnavailableError):
+        ledger.read()
+    assert asked == 2
