@@ -7,7 +7,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -28,6 +28,7 @@ from starlette.staticfiles import StaticFiles
 
 from projections.console import reading, search
 from projections.console.access import NO_SIGN_IN, Access, RevealLog
+from projections.console.lag import LagMeter
 from projections.console.words import REASONS, reason_change, reason_name
 from projections.ledger.database import (
     SQLITE,
@@ -129,7 +130,7 @@ class Console:
         policy: Policy,
         access: Access,
         reveals: RevealLog,
-        lag: Callable[[Mapping[tuple[str, int], int]], str] | None = None,
+        lag: LagMeter | None = None,
     ) -> None:
         self.ledger, self.policy, self.access, self.reveals, self.lag = ledger, policy, access, reveals, lag
         self.templates = Environment(
@@ -265,6 +266,7 @@ class Console:
             if page is None:
                 return self._not_found(request, None)
             current = page.current
+            behind = self.lag.behind(reading.log_positions(connection)) if self.lag and not page.proof.equal else 0
             code, npi = given.get("code") or "S0354", (given.get("npi") or current.billing_npi).strip()
             # another provider's agreements are not among the patient's facts
             known = patient_facts(connection, current.patient_id, npi) if npi != current.billing_npi else page.facts
@@ -285,7 +287,7 @@ class Console:
         return self.page(
             request, "line.html", p=page, d=current, next=answer, problem=problem, asked_from=asked_from, code=code, npi=npi,
             revealed=shown, patient=current.patient_id if shown else masked(current.patient_id),
-            minutes=REVEAL_SECONDS // 60,
+            minutes=REVEAL_SECONDS // 60, behind=behind if isinstance(behind, int) else 0,
         )  # fmt: skip
 
     async def reveal(self, request: Request) -> Response:

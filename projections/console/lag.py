@@ -28,6 +28,15 @@ class LagMeter:
         self._ends: Mapping[Place, int] | str = {}
 
     def __call__(self, positions: Mapping[Place, int]) -> str:
+        behind = self.behind(positions)
+        if isinstance(behind, str):
+            return behind
+        if behind == 0:
+            return "None: the ledger has everything that is committed on Kafka."
+        return f"{behind:,} offsets on Kafka are not in the ledger yet. If that grows, look after the projector."
+
+    def behind(self, positions: Mapping[Place, int]) -> int | str:
+        """How many offsets the ledger is behind, as of a few seconds ago; or why that is not known."""
         with self._lock:
             if not self._asking and time.monotonic() - self._asked_at > _ASK_EVERY_SECONDS:
                 self._asking = True
@@ -37,10 +46,7 @@ class LagMeter:
         ends = self._ends
         if isinstance(ends, str):
             return ends
-        behind = sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
-        if behind == 0:
-            return "None: the ledger has everything that is committed on Kafka."
-        return f"{behind:,} offsets on Kafka are not in the ledger yet. If that grows, look after the projector."
+        return sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
 
     def _ask(self, places: list[Place]) -> None:
         try:

@@ -20,6 +20,7 @@ import streams.adjudication.edits
 from projections.console import reading
 from projections.console.access import Access, AccessError, RevealLog, read_proxies, read_tokens
 from projections.console.app import MOST_NEWS, Console, Ledger
+from projections.console.lag import LagMeter
 from projections.console.search import condition_of, lines
 from projections.console.words import REASONS, adjustment_words
 from projections.current_decisions import CurrentDecisions
@@ -64,8 +65,23 @@ def current(log: MemoryLog) -> list[Decision]:
     return list(current)
 
 
-def client_of(url: str, reveals: Path, access: Access = Access()) -> TestClient:  # noqa: B008 - frozen
-    app = Console(Ledger(url), load_policy(), access, RevealLog(reveals)).app()
+class Behind(LagMeter):
+    """A Kafka that has so many offsets more than the ledger."""
+
+    def __init__(self, offsets: int) -> None:
+        self._offsets = offsets
+
+    def behind(self, positions: Any) -> int:
+        return self._offsets
+
+
+def client_of(
+    url: str,
+    reveals: Path,
+    access: Access = Access(),  # noqa: B008 - frozen
+    lag: LagMeter | None = None,
+) -> TestClient:
+    app = Console(Ledger(url), load_policy(), access, RevealLog(reveals), lag).app()
     return TestClient(app, follow_redirects=False)
 
 
@@ -105,6 +121,9 @@ def test_a_ledger_that_was_tampered_with_is_not_equal(log: MemoryLog, current: l
             connection.execute(changed.values(reason="S0353_ONCE"))
     with client_of(url, tmp_path / "r") as client:
         answer = client.get(f"/decisions/{paid.decision_id}")
+        answer_while_behind = client_of(url, tmp_path / "r", lag=Behind(3)).get(f"/decisions/{paid.decision_id}")
+    assert "Cannot be told yet." in answer_while_behind.text
+    assert "Not equal." not in answer_while_behind.text
     assert "Not equal." in answer.text
     assert "reason is S0353_ONCE on record, and PAID by a fresh fold" in answer.text
 
