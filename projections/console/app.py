@@ -142,7 +142,7 @@ class Console:
         self.templates.globals |= {
             "svg": Markup, "outcomes": OUTCOMES, "fields": search.FIELDS, "change_of": reason_change,
             "reason_names": sorted({words.name for code, words in REASONS.items() if code not in REFUSALS}),
-            "style": _fingerprinted("console.css"), "script": _fingerprinted("console.js"),
+            "style": _fingerprinted("console.css"), "script": _fingerprinted("console.js"), "icon": _fingerprinted("icon.svg"),
         }  # fmt: skip
         self._secret = secrets.token_bytes(32)  # sessions end with the process
 
