@@ -303,7 +303,7 @@ class Console:
             )
             return self._message(request, 503, "Not revealed", sentence)
         until = dict(request.session.get("revealed", {}))
-        until[self._handle(patient_id)] = int(time.time()) + REVEAL_SECONDS
+        until[self._handle(request, patient_id)] = int(time.time()) + REVEAL_SECONDS
         request.session["revealed"] = dict(sorted(until.items(), key=lambda entry: entry[1])[-20:])
         return RedirectResponse(f"/decisions/{decision_id}", 303)
 
@@ -452,11 +452,13 @@ class Console:
         return name if any(name == known for known, _ in self.access.tokens) else None
 
     def _revealed(self, request: Request, patient_id: str) -> bool:
-        until = request.session.get("revealed", {}).get(self._handle(patient_id), 0)
+        until = request.session.get("revealed", {}).get(self._handle(request, patient_id), 0)
         return bool(until > time.time())
 
-    def _handle(self, patient_id: str) -> str:
-        return hashlib.blake2b(patient_id.encode(), key=self._secret, digest_size=12).hexdigest()
+    def _handle(self, request: Request, patient_id: str) -> str:
+        """A patient as revealed to one person: whoever comes after them in the same browser reveals anew, under their own name."""
+        told = f"{request.state.who}\0{patient_id}"
+        return hashlib.blake2b(told.encode(), key=self._secret, digest_size=12).hexdigest()
 
     def _patient_of(self, decision_id: str) -> str | None:
         with self.ledger.read() as connection:

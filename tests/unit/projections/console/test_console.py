@@ -357,6 +357,17 @@ def test_the_users_header_counts_from_the_proxy_alone(url: str, tmp_path: Path) 
             assert twice.status_code == 401, "one of the two came from behind the proxy"
 
 
+def test_what_one_person_revealed_is_hidden_from_the_next_in_the_same_browser(
+    url: str, current: list[Decision], tmp_path: Path
+) -> None:
+    access = Access(user_header="x-user", trusted_proxies=frozenset(("testclient",)))
+    page = f"/decisions/{current[0].decision_id}"
+    with client_of(url, tmp_path / "r", access) as client:
+        client.post(f"{page}/reveal", headers={"x-user": "anna"})
+        assert current[0].patient_id in client.get(page, headers={"x-user": "anna"}).text
+        assert current[0].patient_id not in client.get(page, headers={"x-user": "ben"}).text
+
+
 def test_a_proxy_is_named_by_its_address() -> None:
     access = Access(user_header="x-user", trusted_proxies=read_proxies(("10.0.0.5",)))
     assert access.name_by_proxy("::ffff:10.0.0.5", ["ben"]) == "ben"
