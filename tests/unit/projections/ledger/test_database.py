@@ -1,6 +1,7 @@
 """Opening a ledger: made, migrated, refused; and what a person is told when the database is down, locked or somebody else's."""
 
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,14 @@ def test_a_user_without_rights_is_told(postgres: Postgres) -> None:
         assert connection.execute(select(positions)).all() == []
     with pytest.raises(LedgerError, match="may not be written by this user"):
         open_database(reader)
+
+
+def test_readers_that_wait_in_vain_for_a_connection_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    open_database(url).close()
+    with open_for_reading(url) as database, ExitStack() as others:
+        monkeypatch.setattr(database.engine.pool, "_timeout", 0)
+        for _ in range(15):  # as many as a pool has
+            others.enter_context(database.read())
+        with pytest.raises(LedgerUnavailableError, match="too slowly for all who ask it at once"), database.read():
+            pass
