@@ -324,6 +324,7 @@ class Console:
                 event = row.event if row else None
             led_to = reading.caused_by(connection, event) if event and topic != BILLING_DECISIONS else []
             line = decision if topic == BILLING_DECISIONS else None
+            refused = None if line else reading.refusal_of(connection, topic, partition, offset)
         if event is None:
             return self._not_found(request, None)
         patient_id = event.get("patient_id")
@@ -339,6 +340,7 @@ class Console:
             revealed=shown,
             led_to=led_to,
             line=line,
+            refused=refused,
         )
 
     def next_billable(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from projections.ledger.rows import as_day, clean
 from projections.ledger.tables import (
     adjustments,
     claim_lines,
+    dead_letters,
     decision_versions,
     facts,
     patient_timeline,
@@ -90,6 +91,13 @@ def event_at(connection: Connection, topic: str, partition: int, offset: int) ->
     f = facts.c
     place = (f.kafka_topic == topic, f.kafka_partition == partition, f.kafka_offset == offset)
     return connection.execute(select(facts).where(*place)).first()
+
+
+def refusal_of(connection: Connection, topic: str, partition: int, offset: int) -> Any | None:
+    """The dead letter of an event that was refused: `reason` and `sentence`, which holds no values. None: it was taken in."""
+    d = dead_letters.c
+    place = (d.source_topic == topic, d.source_partition == partition, d.source_offset == offset)
+    return connection.execute(select(d.reason, d.sentence).where(*place)).first()
 
 
 def caused_by(connection: Connection, event: Mapping[str, Any]) -> list[Any]:

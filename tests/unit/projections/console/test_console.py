@@ -276,6 +276,15 @@ def test_an_event_leads_to_the_decisions_that_it_caused(client: TestClient, log:
     assert f'href="/decisions/{second.decision_id}"' in client.get(published).text
 
 
+def test_an_event_that_was_refused_says_why(client: TestClient, log: MemoryLog) -> None:
+    letter = next(it for it in log.records("dead-letters") if dict(it.headers)["dlq_reason"] == b"WRONG_PAYER")
+    named = {name: value.decode() for name, value in letter.headers}
+    place = f"{named['dlq_topic']}/{named['dlq_partition']}/{named['dlq_offset']}"
+    text = client.get(f"/events/{place}").text
+    assert "Refused:</b> is for another payer" in text
+    assert "What it led to" not in text
+
+
 def test_next_billable_is_json_and_never_asks_the_clock(client: TestClient, current: list[Decision]) -> None:
     decision = next(decision for decision in current if decision.outcome == "PAID")
     where = f"/patients/{decision.patient_id}/next-billable"
