@@ -4,16 +4,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from streams.adjudication.days import Day, iso
-from streams.adjudication.facts import S_CODES, Fact
+from streams.adjudication.facts import S_CODES, Fact, ProviderAgreement
 from streams.adjudication.intake import FIRST_DAY, LAST_RECEIVED_DAY, is_npi
 from streams.adjudication.next_billable import NextBillable, next_billable
 from streams.adjudication.policy import Policy
-from streams.adjudication.record import PatientRecord
 from streams.offline import OfflineEngine
 
 
 class BadQuestion(ValueError):
     """A question without an answer; the message says what to correct."""
+
+
+class UnknownPatient(BadQuestion):
+    """Nothing is on record of the patient: more likely a token with a slip in it than a patient who has no day."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing is on record of this patient: check the token, or wait until its events have arrived")
 
 
 def ask(
@@ -28,7 +34,7 @@ def ask(
 ) -> NextBillable:
     """Fold the facts and ask. All of the patient's facts must be among them, and the agreements of every provider in them.
 
-    Without a plan it is the only one of the policy. Raises BadQuestion.
+    Facts of other patients are passed over. Without a plan it is the only one of the policy. Raises BadQuestion.
     """
     if procedure_code not in S_CODES:
         raise BadQuestion(f"the code must be one of {', '.join(sorted(S_CODES))}")
@@ -37,9 +43,12 @@ def ask(
     if not FIRST_DAY <= asked_from <= LAST_RECEIVED_DAY:
         raise BadQuestion("the date must lie between 0001-01-01 and 9998-12-31")
     engine = OfflineEngine(policy)
-    for _ in engine.fold_all(facts):
+    mine = (fact for fact in facts if isinstance(fact, ProviderAgreement) or fact.patient_id == patient_id)
+    for _ in engine.fold_all(mine):
         pass
-    record = engine.records.get(patient_id) or PatientRecord(patient_id)
+    record = engine.records.get(patient_id)
+    if record is None:
+        raise UnknownPatient
     return next_billable(
         record, procedure_code, billing_npi, plan_id or only_plan(policy), asked_from, engine.agreements, policy
     )

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,12 +40,37 @@ class Access(NamedTuple):
                 found = name
         return found
 
-    def name_by_proxy(self, peer: str | None, header: str | None) -> str | None:
-        """The user that a trusted proxy names; a header from any other address says nothing."""
-        if self.user_header and peer in self.trusted_proxies and header:
-            name = header.strip()
-            return name if name.isprintable() and 0 < len(name) <= 256 else None
-        return None
+    def name_by_proxy(self, peer: str | None, named: Sequence[str]) -> str | None:
+        """The user that a trusted proxy names; a header from any other address says nothing.
+
+        A request with the header twice names nobody: one of the two came from whoever is behind the proxy.
+        """
+        if not self.user_header or len(named) != 1 or _plain(peer or "") not in self.trusted_proxies:
+            return None
+        name = named[0].strip()
+        return name if name.isprintable() and 0 < len(name) <= 256 else None
+
+
+def read_proxies(addresses: Iterable[str]) -> frozenset[str]:
+    """The addresses of trusted proxies. Raises AccessError for what is none: it would be believed from nowhere, or not be known."""
+    for address in addresses:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise AccessError(
+                f"--trusted-proxy takes the address that the proxy connects from, such as 10.0.0.5; {address!r} is none."
+            ) from None
+    return frozenset(map(_plain, addresses))
+
+
+def _plain(address: str) -> str:
+    """An address in one way of writing: on a socket for both kinds an IPv4 peer is ::ffff:10.0.0.5."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return str(mapped or parsed)
 
 
 def read_tokens(text: str) -> tuple[tuple[str, bytes], ...]:

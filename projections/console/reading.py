@@ -1,18 +1,21 @@
 """What the pages need from the ledger, each page from one state of it."""
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from projections.console.timeline import LineMark, Picture, draw
+from projections.console.timeline import Gaps, LineMark, Picture, draw
 from projections.console.waterfall import Step, steps
+from projections.console.words import EVENTS, reason_name
 from projections.ledger.patients import patient_facts
-from projections.ledger.rows import as_day
+from projections.ledger.rows import as_day, clean
 from projections.ledger.tables import (
     adjustments,
     claim_lines,
+    dead_letters,
     decision_versions,
     facts,
     patient_timeline,
@@ -20,28 +23,45 @@ from projections.ledger.tables import (
     positions,
 )
 from streams.adjudication.agreements import Agreements
-from streams.adjudication.decisions import Adjustment, AgreementRef, Decision, Evidence, PolicyRef
-from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
+from streams.adjudication.days import iso
+from streams.adjudication.decisions import PAID, Adjustment, AgreementRef, Decision, Evidence, PolicyRef
+from streams.adjudication.facts import Cents, Fact, PatientFact, ProviderAgreement
 from streams.adjudication.fold import fold
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import LineKey, PatientRecord
 from streams.adjudication.trace import Trace, trace
+from streams.console import dollars
 from streams.topics import BILLING_DECISIONS
 from streams.verification.refold import decided_under
 
-PAGE_LINES = 50
+_MOST_CAUSED = 200
 HISTORY_FIELDS = ("decision_id", "version", "supersedes", "paid_before_cents", "change_cents", "caused_by")
-FIELDS = ("all", "claim", "patient", "order", "provider", "reason")
+
+
+class Cause(NamedTuple):
+    """An event that led to a version of a decision: what it is, and where it stands."""
+
+    words: str
+    place: tuple[str, int, int]  # topic, partition, offset
+
+
+class Support(NamedTuple):
+    """A thing on record that the decision rests on, and the decision to look at where it is a line."""
+
+    kind: str
+    ref: str
+    says: str
+    decision_id: str | None
 
 
 class Version(NamedTuple):
     """One version of the line's decision."""
 
     decision: Decision
-    changed: tuple[str, ...]  # fields that differ from the version before, in words
+    changed: tuple[str, ...]  # what differs from the version before, in words: "outcome: paid, before denied"
     published_at: Any
     place: tuple[str, int, int]  # topic, partition, offset
-    causes: tuple[Mapping[str, Any], ...]  # the facts that carry its event id
+    causes: tuple[Cause, ...]  # the facts that carry its event id
 
 
 class Proof(NamedTuple):
@@ -56,6 +76,7 @@ class Proof(NamedTuple):
 class LinePage(NamedTuple):
     current: Decision
     asked_version: int
+    support: tuple[Support, ...]
     steps: tuple[Step, ...]
     trace: Trace | None
     picture: Picture
@@ -65,40 +86,29 @@ class LinePage(NamedTuple):
     plan_id: str
 
 
-def search(connection: Connection, text: str, field: str, outcome: str, page: int) -> list[Any]:
-    """Current lines that match, newest service first; one more than a page, which tells that there is another page."""
-    c = claim_lines.c
-    claim_id, _, number = text.rpartition("/")
-    of_claim = c.claim_id == text
-    if claim_id and number.isascii() and number.isdigit() and len(number) < 10:
-        of_claim = or_(of_claim, and_(c.claim_id == claim_id, c.line_number == int(number)))
-    conditions = {
-        "claim": of_claim,
-        "patient": c.patient_id == text,
-        "order": c.order_id == text,
-        "provider": c.billing_npi == text,
-        "reason": c.reason == text.upper().replace(" ", "_"),
-    }
-    query = select(claim_lines)
-    if text:
-        query = query.where(conditions[field] if field in conditions else or_(*conditions.values()))
-    if outcome:
-        query = query.where(c.outcome == outcome)
-    query = query.order_by(c.service_date.desc(), c.claim_id, c.line_number, c.patient_id)
-    return list(connection.execute(query.limit(PAGE_LINES + 1).offset((page - 1) * PAGE_LINES)))
-
-
-def events_named(connection: Connection, text: str) -> list[Any]:
-    """Events about a claim or an order, also those that were refused or led to no decision."""
-    t = patient_timeline.c
-    return list(connection.execute(select(patient_timeline).where(t.ref == text).order_by(t.published_at).limit(20)))
-
-
 def event_at(connection: Connection, topic: str, partition: int, offset: int) -> Any | None:
     """The fact at a place of the log."""
     f = facts.c
     place = (f.kafka_topic == topic, f.kafka_partition == partition, f.kafka_offset == offset)
     return connection.execute(select(facts).where(*place)).first()
+
+
+def refusal_of(connection: Connection, topic: str, partition: int, offset: int) -> Any | None:
+    """The dead letter of an event that was refused: `reason` and `sentence`, which holds no values. None: it was taken in."""
+    d = dead_letters.c
+    place = (d.source_topic == topic, d.source_partition == partition, d.source_offset == offset)
+    return connection.execute(select(d.reason, d.sentence).where(*place)).first()
+
+
+def caused_by(connection: Connection, event: Mapping[str, Any]) -> list[Any]:
+    """The decisions that an event led to, first those that take money back, as they were published."""
+    v = decision_versions.c
+    if not event.get("patient_id"):
+        return []  # an agreement decides nothing by itself
+    query = select(decision_versions).where(
+        v.caused_by == clean(event["event_id"]), v.patient_id == clean(event["patient_id"])
+    )
+    return list(connection.execute(query.order_by(v.kafka_partition, v.kafka_offset).limit(_MOST_CAUSED)))
 
 
 def decision_at(connection: Connection, partition: int, offset: int) -> Decision | None:
@@ -111,7 +121,7 @@ def decision_at(connection: Connection, partition: int, offset: int) -> Decision
     return None if row is None else _decisions(connection, [row])[0]
 
 
-def overview(connection: Connection, as_of: date | None) -> dict[str, Any]:
+def overview(connection: Connection, as_of: date | None, pend_limit_days: int) -> dict[str, Any]:
     """The figures of the first page."""
     c = claim_lines.c
     money = connection.execute(
@@ -132,24 +142,33 @@ def overview(connection: Connection, as_of: date | None) -> dict[str, Any]:
         .order_by(count.desc(), c.reason)
         .limit(8)
     ).all()
-    if as_of is None:
-        as_of = connection.scalar(select(func.max(facts.c.received_date)))
+    if as_of is None:  # the index of the received dates answers this; without the condition all facts would be read
+        as_of = connection.scalar(select(func.max(facts.c.received_date)).where(facts.c.received_date.is_not(None)))
     waiting = connection.execute(select(pends.c.received_date, pends.c.charge_cents)).all()
-    ages = {name: [0, 0] for name in ("0 to 7 days", "8 to 14 days", "15 to 20 days", "more than 20 days")}
-    for row in waiting:
-        age = 0 if as_of is None or row.received_date is None else (as_of - row.received_date).days
-        if age < 0:
-            continue  # not received yet on the asked day
-        name = list(ages)[(age > 7) + (age > 14) + (age > 20)]
-        ages[name][0] += 1
-        ages[name][1] += row.charge_cents
     return {
         "money": money,
         "reasons": reasons,
         "as_of": as_of,
-        "ages": ages,
+        "ages": _ages(((row.received_date, row.charge_cents) for row in waiting), as_of, pend_limit_days),
         "newest": newest_decisions(connection, {}, 12),
     }
+
+
+def _ages(
+    pended: Iterable[tuple[date | None, Cents]], as_of: date | None, limit_days: int
+) -> dict[str, tuple[int, Cents]]:
+    """Lines and charges by age: thirds of the time that a pend may last, and those that are past it."""
+    ends = sorted({limit_days // 3, 2 * limit_days // 3, limit_days})
+    begins = [0, *(end + 1 for end in ends[:-1])]
+    names = [f"{first} to {last} days" for first, last in zip(begins, ends, strict=True)]
+    ages = dict.fromkeys((*names, f"more than {limit_days} days, the limit"), (0, 0))
+    for received, charge_cents in pended:
+        age = 0 if as_of is None or received is None else (as_of - received).days
+        if age >= 0:  # else it was not received yet on the asked day
+            name = list(ages)[bisect_left(ends, age)]
+            lines, cents = ages[name]
+            ages[name] = (lines + 1, cents + charge_cents)
+    return ages
 
 
 def log_positions(connection: Connection) -> dict[tuple[str, int], int]:
@@ -163,19 +182,29 @@ def newest_decisions(connection: Connection, behind: Mapping[int, int], limit: i
     query = select(decision_versions)
     if behind:
         query = query.where(
+            v.kafka_topic == BILLING_DECISIONS,
             or_(
                 *(
                     and_(v.kafka_partition == partition, v.kafka_offset >= offset)
                     for partition, offset in behind.items()
                 )
-            )
+            ),
         )
     query = query.order_by(v.published_at.desc(), v.kafka_partition, v.kafka_offset.desc()).limit(limit)
     return list(connection.execute(query))[::-1]
 
 
-def line_page(connection: Connection, decision_id: str, policy: Policy) -> LinePage | None:
-    """Everything about the line that a decision is about, whichever of its versions was named. None: no such decision."""
+def patient_of(connection: Connection, decision_id: str) -> str | None:
+    """Whom a decision is about. None: no such decision."""
+    v = decision_versions.c
+    return connection.scalar(select(v.patient_id).where(v.decision_id == decision_id))
+
+
+def line_page(connection: Connection, decision_id: str, policy: Policy, *, whole_time: bool = False) -> LinePage | None:
+    """Everything about the line that a decision is about, whichever of its versions was named. None: no such decision.
+
+    With `whole_time` the timeline shows all of the patient's history, however long.
+    """
     v = decision_versions.c
     named = connection.execute(select(decision_versions).where(v.decision_id == decision_id)).first()
     if named is None:
@@ -187,13 +216,17 @@ def line_page(connection: Connection, decision_id: str, policy: Policy) -> LineP
     ).all()
     history = _decisions(connection, rows)
     t = patient_timeline.c
-    events: dict[str, list[Any]] = {}
+    events: dict[str, list[Cause]] = {}
     for row in connection.execute(
         select(t.event_id, t.kind, t.ref, t.kafka_topic, t.kafka_partition, t.kafka_offset).where(
             t.patient_id == named.patient_id, t.event_id.in_({row.caused_by for row in rows}), t.refused.is_(None)
         )
     ):
-        events.setdefault(row.event_id, []).append(row._mapping)
+        words = (
+            f"{EVENTS.get(row.kind, row.kind)} {row.ref or ''}".strip() if row.ref != row.event_id else EVENTS[row.kind]
+        )
+        place = (row.kafka_topic, row.kafka_partition, row.kafka_offset)
+        events.setdefault(row.event_id, []).append(Cause(words, place))
     versions = []
     for number, (row, decision) in enumerate(zip(rows, history, strict=True)):
         place = (row.kafka_topic, row.kafka_partition, row.kafka_offset)
@@ -204,18 +237,24 @@ def line_page(connection: Connection, decision_id: str, policy: Policy) -> LineP
     lines = _decisions(connection, _current_rows(connection, named.patient_id))
     on_record = patient_facts(connection, named.patient_id)
     record, agreements, fresh = _refold(named.patient_id, on_record, lines, policy)
+    claim = record.claims.get(current.claim_id)
+    pages = {("claim-line", f"{it.claim_id}/{it.line_number}"): it.decision_id for it in lines}
+    pages |= {("claim", it.claim_id): it.decision_id for it in reversed(lines)}
+    blocking = {it.ref for it in current.evidence if it.kind == "claim-line"} if current.outcome != PAID else set()
     marks = [
-        LineMark(f"{it.claim_id}/{it.line_number}", it.procedure_code, it.service_date, it.outcome, it.reason,
-                 (it.claim_id, it.line_number) == key)
+        LineMark(ref := f"{it.claim_id}/{it.line_number}", it.procedure_code, it.service_date, it.outcome,
+                 (it.claim_id, it.line_number) == key, ref in blocking)
         for it in lines
     ]  # fmt: skip
-    claim = record.claims.get(current.claim_id)
+    profile = policy.on(claim.received_date if claim is not None else current.service_date)
+    gaps = Gaps(profile.gap_after_s0353_days, profile.gap_between_s0354_days)
     return LinePage(
         current,
         named.version,
+        tuple(Support(*it, pages.get((it.kind, it.ref))) for it in current.evidence),
         steps(current),
         trace(record, agreements, policy, key),
-        draw(record, marks),
+        draw(record, marks, gaps, whole=whole_time),
         tuple(reversed(versions)),
         _prove(lines, fresh, len(on_record)),
         on_record,
@@ -225,7 +264,9 @@ def line_page(connection: Connection, decision_id: str, policy: Policy) -> LineP
 
 def _current_rows(connection: Connection, patient_id: str) -> list[Any]:
     current = select(claim_lines.c.decision_id).where(claim_lines.c.patient_id == patient_id)
-    return list(connection.execute(select(decision_versions).where(decision_versions.c.decision_id.in_(current))))
+    v = decision_versions.c
+    query = select(decision_versions).where(v.decision_id.in_(current)).order_by(v.claim_id, v.line_number)
+    return list(connection.execute(query))
 
 
 def _decisions(connection: Connection, rows: Any) -> list[Decision]:
@@ -293,13 +334,29 @@ def _said(value: Any) -> str:
     return "nothing" if value is None else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+_CHANGING: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "outcome": ("outcome", str.lower),
+    "reason": ("reason", reason_name),
+    "paid_cents": ("paid", dollars),
+    "allowed_cents": ("allowed", dollars),
+    "member_owes_cents": ("the member owes", dollars),
+    "charge_cents": ("charge", dollars),
+    "adjustments": ("adjustments", lambda its: ", ".join(str(it).rpartition(":")[0] for it in its) or "none"),
+    "order_id": ("order", lambda it: it or "none"),
+    "next_payable_date": ("payable from", lambda it: "no date" if it is None else iso(it)),
+    "policy": ("policy", lambda it: f"{it.id} version {it.version}"),
+    "agreements": ("agreements", lambda its: ", ".join(f"{it.npi} version {it.version}" for it in its) or "none"),
+    "evidence": ("rests on", lambda its: "; ".join(f"{it.kind} {it.ref}: {it.says}" for it in its) or "nothing"),
+    "procedure_code": ("code", str),
+    "service_date": ("service date", iso),
+    "billing_npi": ("billing NPI", str),
+}
+"""What may differ between two versions, how a person calls it and how it is written. The sentences stand beside them anyway."""
+
+
 def _changes(before: Decision, after: Decision) -> tuple[str, ...]:
-    told = []
-    for name, a, b in zip(Decision._fields, before, after, strict=True):
-        if (
-            a != b
-            and name not in HISTORY_FIELDS
-            and name not in ("patient_id", "evidence", "adjustments", "explanation")
-        ):
-            told.append(name)
-    return tuple(told)
+    return tuple(
+        f"{name}: {write(b)}, before {write(a)}"
+        for field, (name, write) in _CHANGING.items()
+        if (a := getattr(before, field)) != (b := getattr(after, field))
+    )

@@ -2,16 +2,10 @@
 
 from typing import NamedTuple
 
+from projections.console.words import adjustment_words
 from streams.adjudication.decisions import PAID, Decision
 from streams.adjudication.facts import Cents
 
-_WORDS = {
-    ("CO", "119", "N362"): "more than one unit was billed; one is payable",
-    ("CO", "45", ""): "above the agreed fee",
-    ("PR", "1", ""): "deductible, owed by the member",
-    ("PR", "2", ""): "coinsurance, owed by the member",
-    ("PR", "3", ""): "copay, owed by the member",
-}
 _ORDER = ("119", "45", "3", "1", "2")  # as the rules take them off (rules.md section 4)
 
 
@@ -32,11 +26,7 @@ def steps(decision: Decision) -> tuple[Step, ...]:
     rank = {carc: number for number, carc in enumerate(_ORDER)}
     for adjustment in sorted(decision.adjustments, key=lambda a: rank.get(a.carc, 9)):
         left -= adjustment.cents
-        words = _WORDS.get(
-            (adjustment.group, adjustment.carc, "/".join(adjustment.rarcs)), "the whole charge is written off"
-        )
-        if adjustment.group == "PR" and decision.outcome != PAID:
-            words = "the whole charge is the member's" if decision.member_owes_cents else words
+        words = adjustment_words(adjustment.group, adjustment.carc, adjustment.rarcs)
         code = f"{adjustment.group}-{'/'.join((adjustment.carc, *adjustment.rarcs))}"
         told.append(Step(words, code, adjustment.cents, left, "owed" if adjustment.group == "PR" else "cut"))
     assert left == decision.paid_cents, "a waterfall that does not end at what is paid"

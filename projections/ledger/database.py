@@ -14,8 +14,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
@@ -150,6 +152,10 @@ def database_errors(url: URL) -> Iterator[None]:
     """What the driver says, in our sentences. Neither values nor statements are repeated: they may be about patients."""
     try:
         yield
+    except PoolTimeoutError as error:
+        raise LedgerUnavailableError(
+            f"the ledger {shown(url)} answers too slowly for all who ask it at once. Try again, and look after the database."
+        ) from error
     except DatabaseError as error:
         said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
         sentence = _sentence(shown(url), said, error)
@@ -211,15 +217,27 @@ def _file_exists(url: URL) -> bool:
 
 
 def _connect(url: URL, schema: str, *, read_only: bool = False) -> Database:
+    # hide_parameters: what a failed statement was given is about patients, and errors end in logs
+    common: dict[str, Any] = {
+        "hide_parameters": True,
+        "json_serializer": _json_text,
+        "json_deserializer": msgspec.json.decode,
+    }
     if url.get_backend_name() == SQLITE:
-        engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS})
+        engine = create_engine(url, connect_args={"timeout": _LOCK_SECONDS}, **common)
         event.listen(engine, "connect", _set_up_sqlite_reader if read_only else _set_up_sqlite)
         return Database(engine, url, None)
     assert re.fullmatch(r"[a-z_]+", schema), "a schema's name is written into statements"
     options = f"-c search_path={schema} -c lock_timeout={_LOCK_SECONDS}s -c timezone=UTC"
     # prepare_threshold: a statement that the server keeps prepared would go on with the old tables after a rebuild
     arguments = {"options": options, "connect_timeout": _CONNECT_SECONDS, "prepare_threshold": None}
-    return Database(create_engine(url, connect_args=arguments, pool_pre_ping=True), url, schema)
+    engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, **common)
+    return Database(engine, url, schema)
+
+
+def _json_text(value: Any) -> str:
+    """Of the JSON columns; eight times as fast as the standard library's, which took a tenth of the time of a batch."""
+    return msgspec.json.encode(value).decode()
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

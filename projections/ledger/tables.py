@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -86,6 +87,12 @@ facts = Table(
     Index("facts_by_patient", "patient_id", "kafka_topic", "ref"),
     Index("facts_by_event", "event_id"),
     Index("facts_by_ref", "ref"),
+    Index(
+        "facts_by_received",
+        "received_date",
+        sqlite_where=text("received_date IS NOT NULL"),
+        postgresql_where=text("received_date IS NOT NULL"),
+    ),
 )
 
 decision_versions = Table(
@@ -164,8 +171,11 @@ claim_lines = Table(
     UniqueConstraint("decision_id"),
     Index("claim_lines_by_claim", "claim_id", "line_number"),
     Index("claim_lines_by_order", "order_id"),
-    Index("claim_lines_by_provider", "billing_npi", "outcome"),
-    Index("claim_lines_by_reason", "outcome", "reason"),
+    Index("claim_lines_by_service", "service_date", "claim_id", "line_number"),
+    Index("claim_lines_by_provider", "billing_npi", "service_date"),
+    Index("claim_lines_by_reason", "reason", "service_date"),
+    Index("claim_lines_by_outcome", "outcome", "service_date"),
+    Index("claim_lines_by_money", "outcome", "reason", "charge_cents", "paid_cents"),
     Index("claim_lines_by_time", "decided_at"),
 )
 

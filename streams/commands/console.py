@@ -1,13 +1,14 @@
 """`pathway-billing console`: the web pages that say why a line was paid, denied or bundled, and when it can be billed next."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from projections.console.access import Access, AccessError, RevealLog, check_address, read_tokens
+from projections.console.access import Access, AccessError, RevealLog, check_address, read_proxies, read_tokens
 from streams.commands.options import chosen_policy, policy_option
 from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, environment_option, ledger_options
 
@@ -94,10 +95,9 @@ def command(
     reveals = RevealLog(reveal_log or default_reveal_log(settings.data_dir))
     console = Console(Ledger(settings.database_url), policy, access, reveals, LagMeter(settings))
     # no access log: its lines would hold what people search for
+    listening = listen(host, port)
     config = uvicorn.Config(
         console.app(https),
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -105,9 +105,23 @@ def command(
         timeout_graceful_shutdown=3,
     )
     shown = f"[{host}]" if ":" in host else host
-    click.echo(f"console: http://{shown}:{port}/  (ledger {_ledger_name(settings)}; Ctrl-C ends it)")
+    click.echo(
+        f"console: http://{shown}:{listening.getsockname()[1]}/  (ledger {_ledger_name(settings)}; Ctrl-C ends it)"
+    )
     sys.stdout.flush()
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there, before anybody is told of the address. Raises UsageError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (")[0]  # what follows is the address, which is named anyway
+        raise UsageError(
+            f"the console cannot listen on {host}:{port} ({why}). Choose another --port, or end what has this one."
+        ) from error
 
 
 def read_access(
@@ -123,7 +137,7 @@ def read_access(
         raise AccessError(
             "--trusted-user-header and --trusted-proxy belong together: name the header, and who may send it."
         )
-    return Access(tokens, user_header or None, frozenset(trusted_proxies))
+    return Access(tokens, user_header or None, read_proxies(trusted_proxies))
 
 
 def _ledger_name(settings: Settings) -> str:

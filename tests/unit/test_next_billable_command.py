@@ -61,3 +61,11 @@ def test_questions_without_an_answer(facts: Path, arguments: tuple[str, ...], np
     result = ask(facts, *arguments, npi=npi)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_a_token_with_a_slip_in_it_is_told_and_not_repeated(facts: Path) -> None:
+    arguments = ["--patient", PATIENT + "x", "--npi", NPI, "--from", "2024-02-01", str(facts)]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert "nothing is on record of this patient: check the token" in result.stderr
+    assert PATIENT not in result.output

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from projections.console.access import Access, RevealLog
+from projections.console.access import Access, RevealLog, read_tokens
 from projections.console.app import Console, Ledger
 from projections.current_decisions import CurrentDecisions
 from projections.ledger.database import open_database
@@ -17,6 +17,8 @@ from streams.policy_files import load_policy
 from streams.topics import BILLING_DECISIONS
 from tests.unit.projections.console.browser import chromium, served
 from tests.unit.projections.ledger.log import MemoryLog
+
+TOKEN = "a-token-of-some-length"
 
 
 class Site:
@@ -31,6 +33,7 @@ class Site:
         self.current: list[Decision] = list(current)
         ends = self.log.ends()
         place = max(self.log.records(BILLING_DECISIONS), key=lambda it: it.timestamp_ms)
+        self.to_come = self.log.decisions[-1].decision_id
         with open_database(self.url) as database:
             early = {**ends, (BILLING_DECISIONS, place.partition): place.offset}
             Projector(database, self.log).project_to_end(early)  # type: ignore[arg-type]
@@ -63,19 +66,73 @@ def a_denied_line(site: Site) -> Decision:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("width", [1200, 360])
 def test_no_serious_accessibility_findings(site: Site, address: str, browser: Browser, scheme: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 850}, color_scheme=scheme)  # type: ignore[arg-type]
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
-    for path in ("/", "/search?q=WITHIN_30_OF_S0354&in=reason", f"/decisions/{a_denied_line(site).decision_id}"):
-        page.goto(address + path)
-        found = Axe().run(page).response["violations"]
-        serious = [(it["id"], it["nodes"][0]["html"]) for it in found if it["impact"] in ("serious", "critical")]
-        assert serious == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type == "error" and "/nothing-here" not in message.location["url"]:
+            complaints.append(f"{message.location['url']}: {message.text}")
+
+    page.on("console", complain)
+    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(address) else None)
+    by_outcome = {it.outcome: f"/decisions/{it.decision_id}" for it in site.current if it.decision_id != site.to_come}
+    assert set(by_outcome) == {"PAID", "DENIED", "BUNDLED", "VOIDED", "PENDED"}
+    record = site.log.records("claim-received")[0]
+    denied = f"/decisions/{a_denied_line(site).decision_id}"
+    for path in (
+        "/",
+        "/search",
+        "/search?q=WITHIN_30_OF_S0354&by=reason",
+        "/search?by=patient",
+        *by_outcome.values(),
+        denied,
+        f"{denied}?from=soon",
+        f"{denied}?code=S0353",
+        f"/events/claim-received/{record.partition}/{record.offset}",
+        "/nothing-here",
+    ):
+        check(page, address + path)
+    page.goto(address)
+    page.get_by_label("Claim, patient token, order, NPI or reason").fill("no such id")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("No line found")
+    check(page)
     assert complaints == []
     page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_before_and_without_the_ledger_are_accessible(browser: Browser, scheme: str, tmp_path: Path) -> None:
+    nowhere, log = Ledger(f"sqlite:///{tmp_path / 'none.sqlite'}"), RevealLog(tmp_path / "r")
+    page = browser.new_page(viewport={"width": 360, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    with served(Console(nowhere, load_policy(), Access(), log).app()) as address:
+        check(page, address)
+        expect(page.get_by_role("heading", level=1)).to_have_text("The ledger cannot be read")
+        open_database(f"sqlite:///{tmp_path / 'none.sqlite'}").close()
+        check(page, address)
+        expect(page.locator("main")).to_contain_text("No line is decided yet")
+    with served(Console(nowhere, load_policy(), Access(read_tokens(f"anna:{TOKEN}")), log).app()) as address:
+        check(page, address)
+        page.get_by_label("Your token").fill("a wrong token of some length")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text("nobody's token")
+        check(page)
+        page.get_by_label("Your token").fill(TOKEN)
+        page.get_by_label("Your token").press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("What was decided")
+    page.close()
+
+
+def check(page: Page, address: str | None = None) -> None:
+    """No serious finding of axe-core, and nothing wider than the window."""
+    if address is not None:
+        page.goto(address)
+    found = Axe().run(page).response["violations"]
+    serious = [(it["id"], it["nodes"][0]["html"]) for it in found if it["impact"] in ("serious", "critical")]
+    assert serious == [], page.url
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{page.url} is wider than the window"
 
 
 def test_from_the_search_to_the_answer_by_keyboard(site: Site, address: str, browser: Browser) -> None:
@@ -84,15 +141,39 @@ def test_from_the_search_to_the_answer_by_keyboard(site: Site, address: str, bro
     page.goto(address)
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Skip to the content")
-    page.get_by_label("Claim, patient token, order, NPI or reason").focus()
-    page.keyboard.type(f"{line.claim_id}/{line.line_number}")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.type(line.patient_id)
     page.keyboard.press("Enter")
-    page.get_by_role("link", name=f"{line.claim_id}/{line.line_number}").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("of patient …")
+    assert line.patient_id not in page.url + page.title()
+    page.get_by_role("link", name=f"{line.claim_id}/{line.line_number}", exact=True).press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(line.explanation)
+    assert line.claim_id not in page.url + page.title(), "titles and addresses end in histories"
     expect(page.locator("[aria-current=step]")).to_contain_text("decided: denied")
     expect(page.locator("body")).not_to_contain_text(line.patient_id)
     page.get_by_role("button", name="Reveal ids").press("Enter")
     expect(page.locator("dd").first).to_have_text(line.patient_id)
+    page.get_by_label("Asked from").fill("2026-01-01")
+    page.get_by_role("button", name="Ask").press("Enter")
+    page.wait_for_url("**from=2026-01-01**")
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "shown"), [(1200, "wide"), (360, "narrow")])
+def test_the_timeline_fits_and_shows_the_line_and_what_stands_in_its_way(
+    site: Site, address: str, browser: Browser, width: int, shown: str
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 850})
+    page.goto(f"{address}/decisions/{a_denied_line(site).decision_id}")
+    expect(page.locator(f".timeline.{shown}")).to_be_visible()
+    expect(page.locator(".timeline:visible")).to_have_count(1)
+    expect(page.locator(f".timeline.{shown} .ring")).to_have_count(2)
+    expect(page.locator(f".timeline.{shown} .days")).to_contain_text("days")
+    box = page.locator(f".timeline.{shown}").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
     page.close()
 
 
@@ -102,5 +183,7 @@ def test_decisions_come_without_loading_the_page_again(site: Site, address: str,
     expect(page.locator("#live-state")).to_have_text("Live.")
     before = page.locator("#live li").first.text_content()
     site.catch_up()
+    lines_before = page.locator("[aria-labelledby=h-money] tbody").text_content()
     expect(page.locator("#live li").first).not_to_have_text(before or "", timeout=15_000)
+    expect(page.locator("[aria-labelledby=h-money] tbody")).not_to_have_text(lines_before or "", timeout=25_000)
     page.close()

@@ -2,12 +2,13 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from projections.ledger.log import LEDGER_TOPICS, Batch
 from projections.ledger.writer import TopicPartition
 from streams.adjudication.decisions import Decision
+from streams.adjudication.facts import Fact
 from streams.agents.intake import Refused
 from streams.events import DeadLetterAction, action_to_avro, decision_to_avro, fact_to_avro, notice_to_avro
 from streams.generator import history
@@ -35,6 +36,16 @@ class MemoryLog:
 
     @classmethod
     def of_year(cls, *, patients: int, seed: int) -> Self:
+        """A made-up year, and at its end a record that is none, and what was done about it."""
+        return cls._of(history(patients, seed), with_rubbish=True)
+
+    @classmethod
+    def of_facts(cls, facts: Iterable[Fact]) -> Self:
+        """These facts, as a worker decides them."""
+        return cls._of(facts, with_rubbish=False)
+
+    @classmethod
+    def _of(cls, told: Iterable[Fact], *, with_rubbish: bool) -> Self:
         partitions: dict[TopicPartition, list[InputRecord]] = defaultdict(list)
         published: list[Decision] = []
         clock = iter(range(FIRST_MS, 1 << 62, BETWEEN_MS))
@@ -54,7 +65,7 @@ class MemoryLog:
             publish(letter.topic, letter.key, letter.value, letter.headers)
 
         engine = OfflineEngine(load_policy())
-        for folded in engine.fold_all(history(patients, seed)):
+        for folded in engine.fold_all(told):
             record = publish(*fact_to_avro(folded.fact), (("ce_id", folded.fact.event_id.encode()),))
             if folded.step.refusal is not None:
                 refuse(record, Refused.because(folded.step.refusal))
@@ -63,6 +74,8 @@ class MemoryLog:
                 publish(BILLING_DECISIONS, decision.patient_id.encode(), decision_to_avro(decision))
             for notice in folded.step.notices:
                 publish(ELIGIBILITY_NOTICES, notice.patient_id.encode(), notice_to_avro(notice))
+        if not with_rubbish:
+            return cls(dict(partitions), published)
         refuse(publish("claim-received", b"pt\0\xff", b"rubbish"), Refused(Reason.UNREADABLE, "no magic byte"))
         place = (letter_of := partitions["claim-received", partition_for(b"pt\0\xff", PARTITIONS)][-1]).offset
         action = DeadLetterAction(

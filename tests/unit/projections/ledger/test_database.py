@@ -1,6 +1,7 @@
 """Opening a ledger: made, migrated, refused; and what a person is told when the database is down, locked or somebody else's."""
 
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -82,13 +83,41 @@ def test_a_migration_that_fails_changes_nothing(database_url: str, monkeypatch: 
         assert "more" not in inspect(database.engine).get_table_names(schema=database.schema)
 
 
-def test_a_ledger_of_version_1_is_still_read_and_continued(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    with sqlite3.connect(path) as old:
+@pytest.fixture
+def old_ledger(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A copy of the ledger of version 1; on PostgreSQL its rows in tables of version 1."""
+    if database_url.startswith("sqlite"):
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as old:
+            old.executescript(VERSION_1.read_text(encoding="utf-8"))
+        old.close()
+        return database_url
+    with sqlite3.connect(tmp_path / "version_1.sqlite") as old:
         old.executescript(VERSION_1.read_text(encoding="utf-8"))
     old.close()
+    first = migrations()[:1]
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "migrations", lambda: first)
+        with (
+            open_for_reading(f"sqlite:///{tmp_path / 'version_1.sqlite'}") as source,
+            open_database(database_url) as target,
+            source.read() as reading,
+            target.write() as writing,
+        ):
+            there = set(inspect(reading).get_table_names())
+            for table in metadata.sorted_tables:
+                if table.name in there and (rows := reading.execute(select(table)).mappings().all()):
+                    writing.execute(table.insert(), [dict(row) for row in rows])
+    return database_url
+
+
+def test_a_ledger_of_version_1_is_still_read_and_continued(old_ledger: str, tmp_path: Path) -> None:
     year = MemoryLog.of_year(patients=4, seed=2)
-    with open_database(f"sqlite:///{path}") as database:
+    with pytest.raises(LedgerError, match=f"of version 1, this program reads version {len(migrations())}"):
+        open_for_reading(old_ledger)
+    with open_database(old_ledger) as database:
+        with database.read() as connection:
+            kept = checksums(connection)
+        assert not kept["claim_lines"].startswith("0:"), "the old rows are there"
         Projector(database, year.reader()).project_to_end()  # type: ignore[arg-type]
         with database.read() as connection:
             continued = checksums(connection)
@@ -180,3 +209,14 @@ def test_a_user_without_rights_is_told(postgres: Postgres) -> None:
         assert connection.execute(select(positions)).all() == []
     with pytest.raises(LedgerError, match="may not be written by this user"):
         open_database(reader)
+
+
+def test_readers_that_wait_in_vain_for_a_connection_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    open_database(url).close()
+    with open_for_reading(url) as database, ExitStack() as others:
+        monkeypatch.setattr(database.engine.pool, "_timeout", 0)
+        for _ in range(15):  # as many as a pool has
+            others.enter_context(database.read())
+        with pytest.raises(LedgerUnavailableError, match="too slowly for all who ask it at once"), database.read():
+            pass
