@@ -13,7 +13,11 @@ from streams.compiled import AGENTS, BUILDS, CODECS, ROOT, STREAMS, build_folder
 _VALUES = ("facts.py", "decisions.py")
 """Hold nothing but named tuples, which are written in C already; their type hints, which mypyc drops, decode the patient state."""
 
-_FLAGS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")  # what is not compiled was checked by `make types`
+_FLAGS = (
+    "--config-file=",
+    "--ignore-missing-imports",
+    "--follow-imports=silent",
+)  # what is not compiled was checked by `make types`
 
 
 def _rules() -> list[Path]:
