@@ -26,7 +26,7 @@ from streams.topics import (
 class PatientCache:
     """Decoded patients of one lane, the least recently used dropped first. Bounded by the claims that they hold.
 
-    A decoded claim with its positions takes some 3 KB; a patient without any counts as one.
+    A decoded claim with its positions, and their bytes as they are stored, takes some 4 KB; a patient without any counts as one.
     """
 
     def __init__(self, max_claims: int) -> None:
