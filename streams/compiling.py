@@ -13,11 +13,8 @@ from streams.compiled import AGENTS, BUILDS, CODECS, ROOT, STREAMS, build_folder
 _VALUES = ("facts.py", "decisions.py")
 """Hold nothing but named tuples, which are written in C already; their type hints, which mypyc drops, decode the patient state."""
 
-_FLAGS = (
-    "--config-file=",
-    "--ignore-missing-imports",
-    "--follow-imports=silent",
-)  # what is not compiled was checked by `make types`
+_FLAGS = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
+"""What is not compiled is not checked here: `make types` does that."""
 
 
 def _rules() -> list[Path]:
@@ -49,11 +46,7 @@ def build() -> Path:
         os.chdir(work)  # mypyc names modules by their paths from here
         setup(
             name="pathway-billing-compiled",
-            ext_modules=mypycify(
-                ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent", *modules],
-                opt_level="3",
-                debug_level="0",
-            ),
+            ext_modules=mypycify([*_FLAGS, *modules], opt_level="3", debug_level="0"),
             script_args=["--quiet", "build_ext", "--build-lib", "out", "--build-temp", "temp"],
         )
         os.chdir(ROOT)
