@@ -46,8 +46,8 @@ class LaneSettings:
     linger_seconds: float = 0.003
     # The group's committed offsets only serve lag monitors; the lane's own position travels in the changelog.
     group_offsets_every_seconds: float = 1.0
-    # How long a dead worker's partitions stay unserved. Heartbeats run in a thread of their own, so that a busy event
-    # loop does not miss one; the broker's default minimum is 6 s.
+    # How long a dead worker's partitions stay unserved; the broker's default minimum is 6 s. Nothing may hold the event loop
+    # for so long: the longest is a batch, 0.1 s by its bound.
     session_timeout_seconds: float = 10.0
     heartbeat_seconds: float = 1.0
     rebalance_timeout_seconds: float = 30.0

@@ -5,8 +5,8 @@ each partition with the fetch position before and after it; decoding, acknowledg
 where stock Faust loses them, does not take part. Faust spends several turns of a busy event loop on each message: with one for
 each of 84 partitions a fetch took 200 ms to be delivered, and the median latency at 1,000 facts/s was 400 ms.
 
-The first safeguard lives here: no fetch is under way while a lane seeks. A fetch that began before a rebalance lives on in
-the consumer's thread and takes records from behind the new position, which are then gone (the first prototype lost 3,883 of
+The first safeguard lives here: no fetch is under way while a lane seeks. A fetch that began before a rebalance could
+live on and take records from behind the new position, which are then gone (the first prototype lost 3,883 of
 100,000 events that way, in silence). So fetching and seeking exclude each other, and each seek begins a session; what was
 fetched in another session is dropped and will be fetched again.
 """
@@ -18,10 +18,12 @@ from typing import Any, NamedTuple, cast
 
 import aiokafka
 import faust
+import mode
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode.utils.futures import maybe_async
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
 from streams.runtime.inbox import FetchedRecord
@@ -66,10 +68,43 @@ class FetchedSchema(faust.Schema[Any, Any]):
         return message.value
 
 
-class LaneConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that talks to the broker, heartbeats included."""
+class LaneConsumerClient(driver.AIOKafkaConsumerThread):
+    """Talks to the broker, heartbeats included: on the worker's own event loop, where Faust has a thread with a loop of its own.
+
+    Faust's thread reaches into the main loop without telling it: a rebalance wakes futures there, and a failure stops services.
+    asyncio's own loop forgives that most of the time, libuv does not: a fenced worker ended in a segmentation fault. One loop has
+    no such places, and no hand-over between threads for each fetch. The price: no heartbeat goes out while the loop is busy, so
+    everything that runs on it is bounded (a batch by `BatchSettings.processing_seconds`), far below the session timeout.
+    """
 
     logger = service_log
+    wait_for_shutdown = False
+
+    def __init__(self, *args: Any, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
+        super().__init__(*args, loop=loop, thread_loop=loop, **kwargs)
+
+    # A service again, where Faust's class is a service in a thread
+    maybe_start = mode.Service.maybe_start
+    start = mode.Service.start
+    stop = mode.Service.stop
+    set_shutdown = mode.Service.set_shutdown
+    _stopped_set = mode.Service._stopped_set
+    _stop_children = mode.Service._stop_children
+    _stop_futures = mode.Service._stop_futures
+    _stop_exit_stacks = mode.Service._stop_exit_stacks
+
+    async def on_stop(self) -> None:
+        """Leave the group and close the connections."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def crash(self, exc: BaseException) -> None:
+        """Stop the worker."""
+        await mode.Service.crash(self, exc)
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call it here."""
+        return await maybe_async(fun(*args, **kwargs))
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         # Three settings that Faust hard-wires or derives from its own delivery guarantee. AIOKafkaConsumer.start() reads
@@ -127,12 +162,12 @@ class LaneConsumer(driver.Consumer):
         self._sessions: dict[TP, Session] = {}
         self._fetching_or_seeking = asyncio.Lock()
 
-    def _new_consumer_thread(self) -> LaneConsumerThread:
-        return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> LaneConsumerClient:
+        return LaneConsumerClient(self, loop=self.loop, beacon=self.beacon)
 
     def held_back(self, tp: TP) -> int:
         """Offsets that an open transaction keeps from being read."""
-        return cast(LaneConsumerThread, self._thread).held_back(tp)
+        return cast(LaneConsumerClient, self._thread).held_back(tp)
 
     async def begin_session(
         self, positions: Mapping[TP, int], session: Session, still_wanted: Callable[[], bool]
@@ -178,8 +213,7 @@ class LaneConsumer(driver.Consumer):
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
         async with self._fetching_or_seeking:
-            # A frozen copy: the main thread changes Faust's set while the consumer's thread waits on it, and aiokafka
-            # takes an empty set for "all partitions".
+            # A frozen copy: Faust changes its set while aiokafka waits on it, which takes an empty set for "all partitions".
             active = frozenset(self._get_active_partitions())
             sessions = {tp: self._sessions.get(tp) for tp in active}
             generation = self.app.consumer_generation_id

@@ -1,6 +1,6 @@
 """A worker as a simulated process: the real lanes and the real consumer above simulated clients.
 
-Faust itself does not run here. What it does around the lanes is done in its order: a listener in the consumer's thread that
+Faust itself does not run here. What it does around the lanes is done in its order: a listener on the client's side that
 revokes and assigns, the flow that stops and resumes, a fetcher that fills a stream, a stop that settles the lanes first.
 """
 
@@ -18,7 +18,7 @@ from streams.runtime.lanes import Lanes
 from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.settings import LaneSettings
-from streams.runtime.transport import LaneConsumer, LaneConsumerThread
+from streams.runtime.transport import LaneConsumer, LaneConsumerClient
 from tests.simulation.clients import Connection, SimulatedKafkaConsumer
 from tests.simulation.kafka import Group, Member
 from tests.simulation.loop import Process, Strand, running_strand
@@ -32,8 +32,8 @@ _CONF = SimpleNamespace(
 )
 
 
-class Thread(LaneConsumerThread):
-    """The consumer's thread: a strand of its own."""
+class Client(LaneConsumerClient):
+    """aiokafka's side of the consumer, in a strand of its own: more orders than the one event loop of a worker has."""
 
     def __init__(self, consumer: Any, kafka: SimulatedKafkaConsumer, strand: Strand) -> None:
         self.consumer = consumer
@@ -60,17 +60,17 @@ _NO_LOG = SimpleNamespace(dev=lambda *args: None)
 
 
 class Consumer(LaneConsumer):
-    """The real one, on a simulated thread and without a life of its own."""
+    """The real one, on a simulated client and without a life of its own."""
 
     def __init__(self, app: "SimulatedApp", kafka: SimulatedKafkaConsumer, strand: Strand) -> None:
         self._kafka = kafka
-        self._thread_strand = strand
+        self._client_strand = strand
         self.stopping = False
         transport = SimpleNamespace(app=app, create_transaction_manager=lambda **_: None)
         super().__init__(transport, app, app, app)
 
     def _new_consumer_thread(self) -> Any:
-        return Thread(self, self._kafka, self._thread_strand)
+        return Client(self, self._kafka, self._client_strand)
 
     def add_dependency(self, service: Any) -> Any:
         return service
@@ -92,7 +92,7 @@ class SimulatedApp:
     conf = _CONF
     sensors = SimpleNamespace(on_message_in=None)
 
-    def __init__(self, worker: "Worker", kafka: SimulatedKafkaConsumer, thread: Strand) -> None:
+    def __init__(self, worker: "Worker", kafka: SimulatedKafkaConsumer, client: Strand) -> None:
         self.consumer_generation_id = -1
         self._worker = worker
         self._revoked: list[Any] = []
@@ -101,7 +101,7 @@ class SimulatedApp:
         self.flow_control = SimpleNamespace(resume=lambda: None)
         self.tables = SimpleNamespace(on_actives_ready=lambda: None, on_standbys_ready=lambda: None)
         self._fetcher = SimpleNamespace(maybe_start=worker.start_fetching)
-        self.consumer = Consumer(self, kafka, thread)
+        self.consumer = Consumer(self, kafka, client)
         self.lanes: Lanes
 
     def __call__(self, *args: Any) -> None:
@@ -154,7 +154,7 @@ class Worker:
         self._settings = settings
         self._most_records = most_records
         self._main = self.process.strand()
-        self._thread = self.process.strand()
+        self._client = self.process.strand()
         self._kafka = SimulatedKafkaConsumer(connection, most_records)
         self._member = Member(self.process)
         self._stop = asyncio.Event()
@@ -187,7 +187,7 @@ class Worker:
             self._agent = self._main.spawn(self._deliver())
 
     def _make_app(self, make_processor: Any, followers: Any, on_step: Any) -> SimulatedApp:
-        app = SimulatedApp(self, self._kafka, self._thread)
+        app = SimulatedApp(self, self._kafka, self._client)
         app.lanes = Lanes(app, self._settings, make_processor, followers, on_step)
         return app
 
@@ -195,7 +195,7 @@ class Worker:
         self.app = self._make()
         lanes, consumer = self.app.lanes, self.app.consumer
         await lanes.start()
-        self._membership = self._thread.spawn(self._be_member())
+        self._membership = self._client.spawn(self._be_member())
         await self._stop.wait()
         lanes.stop_deadline.start()
         consumer.stopping = True
@@ -211,7 +211,7 @@ class Worker:
         await self._connection.request(lambda: self._group.leave(self._member) or True)
         self.process.kill()
 
-    # The consumer's thread
+    # The client's side
 
     async def _be_member(self) -> None:
         while True:
@@ -227,7 +227,7 @@ class Worker:
             self._kafka.assign([TopicPartition(*tp) for tp in tps])
             self._assigned = tps
             self.app.consumer_generation_id = generation
-            self._thread.spawn(self._read_committed_offsets())
+            self._client.spawn(self._read_committed_offsets())
             await self._main.spawn(self._on_assigned(tps, revoked, generation))
             while True:
                 await asyncio.sleep(self._settings.heartbeat_seconds)
@@ -246,7 +246,7 @@ class Worker:
             if state.position is None:
                 state.position = committed
 
-    # The main thread
+    # Faust's side
 
     async def _on_revoked(self, revoked: set[TP]) -> None:
         if self._stop.is_set():
