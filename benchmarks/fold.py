@@ -2,8 +2,7 @@
 
     python -m benchmarks.fold [--patients N] [--repeat N] [--json FILE]
 
-Each time is of a process of its own, the two builds in turns. The facts are made before the clock starts; garbage is
-collected as seldom as in the worker.
+Each time is of a process of its own, the two builds in turns. The facts are made before the clock starts.
 """
 
 import gc
@@ -19,7 +18,6 @@ from streams import compiled
 from streams.generator import history
 from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
-from streams.runtime.worker import COLLECT_AFTER
 
 SEED = 1
 MODES = {"compiled": "1", "interpreted": "0"}
@@ -63,7 +61,6 @@ def _fold(patients: int) -> dict[str, object]:
     facts = list(history(patients, SEED))
     engine = OfflineEngine(load_policy())
     gc.collect()
-    gc.set_threshold(*COLLECT_AFTER)
     begun = time.perf_counter()
     decisions = sum(len(folded.step.decisions) for folded in engine.fold_all(facts))
     seconds = time.perf_counter() - begun

@@ -1,6 +1,5 @@
 """`pathway-billing generate`: a year of facts from a seed, as JSONL."""
 
-import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import msgspec
 from streams.adjudication.facts import Fact
 from streams.events import fact_to_json
 from streams.generator import history
+from streams.long_lived import long_lived
 from streams.settings import UsageError
 
 _write_json = msgspec.json.Encoder().encode
@@ -36,7 +36,7 @@ def command(patients: int, seed: int, output: str) -> None:
     """
     began = time.perf_counter()
     try:
-        with _opened(output) as file, _without_garbage_collection():
+        with _opened(output) as file, long_lived():
             facts = _write(history(patients, seed), file)
             file.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
@@ -63,13 +63,3 @@ def _opened(output: str) -> Iterator[BinaryIO]:
     else:
         with open(output, "wb") as file:
             yield file
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Facts hold no cycles, but the collector looks through all that wait to be sent, again and again: a third of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -27,6 +27,7 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from streams import metrics
+from streams.long_lived import long_lived
 from streams.runtime.dead_letters import FloodLimit, Reason, counted_refusals, reasons_of
 from streams.runtime.failure import FailureHandler
 from streams.runtime.inbox import Batch, Inbox
@@ -55,7 +56,10 @@ class _Open(NamedTuple):
 
 
 class Lane:
-    """One lane, from its opening to its end. Runs in a task of its own; lanes run side by side."""
+    """One lane, from its opening to its end. Runs in a task of its own; lanes run side by side.
+
+    All lanes of a worker share the `turn`: one of them processes, then everything else that the event loop has to do comes first.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Lane:
         settings: LaneSettings,
         make_processor: ProcessorFactory,
         consumer: LaneConsumer,
+        turn: asyncio.Lock,
         fail: FailureHandler,
         on_step: OnStep,
     ) -> None:
@@ -70,6 +75,7 @@ class Lane:
         self._settings = settings
         self._make_processor = make_processor
         self._consumer = consumer
+        self._turn = turn
         self._fail = fail
         self._on_step = on_step
         self._inputs = {TP(topic, partition) for topic in settings.input_topics}
@@ -179,9 +185,13 @@ class Lane:
     async def close(self) -> None:
         """Settle the running transaction and let go of everything."""
         await self.quiesce()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        task, self._task = (
+            self._task,
+            None,
+        )  # its last frame holds the cache: kept, it would be a cycle that nobody looks for
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
         held, self._open = self._open, None
         if held is not None:
             metrics.LANES_OPEN.dec()
@@ -271,14 +281,17 @@ class Lane:
         self._waits_for = what
 
     async def _decide(self, held: _Open, batch: Batch) -> None:
-        started = time.perf_counter()
         table = TableTransaction(held.store)
-        running = running_transaction.set(table)
-        try:
-            outputs = held.processor.process(table, batch.records)
-        finally:
-            running_transaction.reset(running)
-        processed = time.perf_counter()
+        async with self._turn:
+            started = time.perf_counter()
+            running = running_transaction.set(table)
+            try:
+                with long_lived():
+                    outputs = held.processor.process(table, batch.records)
+            finally:
+                running_transaction.reset(running)
+            processed = time.perf_counter()
+            await asyncio.sleep(0)
         refused = reasons_of(outputs, topic=self._settings.dead_letter_topic)
         flood = self._flood_after(batch, refused)
         position = dataclasses.replace(

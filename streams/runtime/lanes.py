@@ -61,6 +61,7 @@ class Lanes(mode.Service):
         self._followers = followers
         self._on_step = on_step
         self._lanes: dict[int, Lane] = {}
+        self._turn = asyncio.Lock()
         self._generation: int | None = None
         self._target: tuple[int, frozenset[int]] = (-1, frozenset())
         self._assigned = asyncio.Event()
@@ -296,6 +297,7 @@ class Lanes(mode.Service):
             self.settings,
             self._make_processor,
             cast(LaneConsumer, self.app.consumer),
+            self._turn,
             self.fail,
             self._on_step,
         )

@@ -16,8 +16,9 @@ class BatchLimits:
 
     # 2,000 records keep the fixed cost of a transaction (about 5 ms) below 3 microseconds a record.
     records: int = 2_000
-    # Processing blocks the event loop, and so the commits of all other lanes: a transaction of a worker with a dozen lanes
-    # waits up to a dozen times this long at each of its steps, and must stay well below the transaction timeout.
+    # Processing blocks the event loop, and with it heartbeats and the commits of all other lanes. One lane processes in a turn
+    # of the loop; a transaction of a worker with 64 lanes waits up to 64 times this long at each of its steps, which must stay
+    # below the transaction timeout.
     processing_seconds: float = 0.1
     # Bytes of keys, values and headers. A fetch brings at least one whole producer batch, which a compressing publisher
     # can make far larger than what travels; four mebibytes of input keep a transaction's output in the same order.

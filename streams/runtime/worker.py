@@ -1,7 +1,6 @@
 """Running a lane app as a process: signals, the bound on its stop, its exit code."""
 
 import asyncio
-import gc
 import logging
 import sys
 from typing import NoReturn
@@ -14,10 +13,6 @@ from streams.runtime.lane_app import LaneApp
 from streams.runtime.service_log import service_log
 
 log = logging.getLogger(__name__)
-
-COLLECT_AFTER = (50_000, 20, 50)
-"""Garbage collection thresholds. Decoded patients are hundreds of thousands of small values that live long and hold no cycles;
-walking them after every 700 new ones, as by default, took a fifth of the fold's time (43 instead of 36 microseconds a fact)."""
 
 _FOREIGN_LOGGERS = ("aiokafka", "asyncio", "faust", "kafka", "mode", "urllib3")
 
@@ -61,7 +56,6 @@ def run_worker(app: LaneApp, *services: mode.Service) -> NoReturn:
 
     The services, such as the health server, start before the app and stop after it.
     """
-    gc.set_threshold(*COLLECT_AFTER)
     _use_uvloop()
     worker = LaneWorker(app, *services)
     try:

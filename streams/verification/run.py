@@ -13,13 +13,12 @@ How the cut is taken, partition by partition, so that it holds while workers run
 At rest nothing waits behind the position, and every output counts.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from streams.adjudication.policy import Policy
 from streams.committed_log import CommittedLog, LogStuckError
+from streams.long_lived import long_lived
 from streams.runtime.position import POSITION_KEY, Position
 from streams.runtime.processor import InputRecord
 from streams.topics import (
@@ -72,21 +71,11 @@ def verify(
     counts_of = log.partitions(topic.name for topic in declared_topics(app_id))
     verification = _Verification(log, app_id, policy, Findings(keep_anomalies), counts_of, on_records)
     partitions = max(counts_of[topic] for topic in INPUT_TOPICS)
-    with _without_garbage_collection():
+    with long_lived():
         for partition in range(partitions):
             verification.check(partition, partitions)
             on_records(0, (partition + 1) / partitions)
     return Report(verification.findings, verification.counts, verification.awaiting)
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """A partition's facts hold no cycles, but the collector looks through all of them again and again: two thirds of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class _Verification:

@@ -6,20 +6,25 @@ its commit, a stop that waits for ever.
 """
 
 import asyncio
+import gc
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiokafka.producer.sender
 import faust
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.app import create_app
 from streams.runtime import transactions
-from streams.runtime.lane import Lane
+from streams.runtime.lane import Lane, _Open
 from streams.runtime.lane_app import LaneApp, LaneBootStrategy
 from streams.runtime.settings import LaneSettings
 from streams.runtime.table import LaneTableManager
@@ -245,7 +250,7 @@ def test_a_lane_ignores_what_was_fetched_for_another_session(
         def fail(exc: BaseException, *, doing: str) -> None:
             raise AssertionError(doing) from exc
 
-        lane = Lane(0, settings, app.lanes._make_processor, consumer, fail, lambda step: None)
+        lane = Lane(0, settings, app.lanes._make_processor, consumer, asyncio.Lock(), fail, lambda step: None)
         lane._session = present = Session(2)
         lane.deliver(Fetched(FACTS, Session(1), 0, (), 3))
         assert len(lane._inbox) == 0
@@ -254,5 +259,30 @@ def test_a_lane_ignores_what_was_fetched_for_another_session(
         lane.refuse_input()
         lane.deliver(Fetched(FACTS, present, 3, (), 5))
         assert len(lane._inbox) == 0
+
+    loop.run_until_complete(run())
+
+
+def test_a_closed_lane_lets_go_of_its_cache_without_the_garbage_collector(
+    app: LaneApp, settings: LaneSettings, loop: asyncio.AbstractEventLoop
+) -> None:
+    """The collector does not look through what a lane keeps (`long_lived`), so nothing of it may be part of a cycle."""
+
+    class Kept(SimpleNamespace):
+        """A processor with its cache."""
+
+    async def run() -> None:
+        consumer, _ = consumer_with(app)
+        lane = Lane(0, settings, app.lanes._make_processor, consumer, asyncio.Lock(), pytest.fail, lambda step: None)
+        lane._open = _Open(cast(Any, None), cast(Any, SimpleNamespace(close=lambda: None)), cast(Any, Kept()))
+        processor = weakref.ref(lane._open.processor)
+        lane._task = asyncio.get_running_loop().create_task(lane._run())
+        await asyncio.sleep(0)
+        gc.disable()
+        try:
+            await lane.close()
+            assert processor() is None
+        finally:
+            gc.enable()
 
     loop.run_until_complete(run())

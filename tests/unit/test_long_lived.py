@@ -1,0 +1,56 @@
+"""What is made in `long_lived` is not looked through, and everything else is."""
+
+import gc
+
+import pytest
+
+from streams.long_lived import long_lived
+
+
+class Cycle:
+    """Holds itself: only the collector ends it."""
+
+    ended = 0
+
+    def __init__(self) -> None:
+        self.me = self
+
+    def __del__(self) -> None:
+        Cycle.ended += 1
+
+
+@pytest.fixture(autouse=True)
+def ended() -> None:
+    gc.collect()
+    Cycle.ended = 0
+
+
+def test_what_is_made_inside_is_not_looked_through() -> None:
+    frozen = gc.get_freeze_count()
+    with long_lived():
+        made = [[number] for number in range(1_000)]
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + 1_000
+    looked_through = {id(value) for value in gc.get_objects()}
+    assert not any(id(value) in looked_through for value in made)
+
+
+def test_it_goes_with_its_last_reference() -> None:
+    with long_lived():
+        made = Cycle()
+    made.me = None  # type: ignore[assignment]
+    del made
+    assert Cycle.ended == 1
+
+
+def test_a_cycle_from_before_is_found() -> None:
+    Cycle()
+    with long_lived():
+        assert Cycle.ended == 1
+
+
+def test_an_error_leaves_the_collector_on() -> None:
+    with pytest.raises(ValueError, match="no"), long_lived():
+        raise ValueError("no")
+    assert gc.isenabled()
