@@ -185,13 +185,9 @@ class Lane:
     async def close(self) -> None:
         """Settle the running transaction and let go of everything."""
         await self.quiesce()
-        task, self._task = (
-            self._task,
-            None,
-        )  # its last frame holds the cache: kept, it would be a cycle that nobody looks for
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])  # gather() would leave its last frame, which holds the cache, in a cycle
         held, self._open = self._open, None
         if held is not None:
             metrics.LANES_OPEN.dec()
