@@ -185,9 +185,11 @@ class Lane:
     async def close(self) -> None:
         """Settle the running transaction and let go of everything."""
         await self.quiesce()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])  # gather() would leave its last frame, which holds the cache, in a cycle
+        # A task's last frame holds the cache. Kept here, or by gather(), it would be a cycle, which nobody looks for (`long_lived`).
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
         held, self._open = self._open, None
         if held is not None:
             metrics.LANES_OPEN.dec()
