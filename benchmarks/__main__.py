@@ -172,7 +172,7 @@ def _measure(
     todo = [run for run in runs(plan, parts, systems) if run.key not in {made["key"] for made in results["runs"]}]
     with tempfile.TemporaryDirectory(prefix="pathway-billing-bench-", ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        with EmbeddedBroker(scratch / "broker", heap_mb=1024) as broker:
+        with EmbeddedBroker(scratch / "broker", heap_mb=1024, for_long=True) as broker:
             bench = Bench(broker.bootstrap_servers, scratch)
             for number, run in enumerate(todo, 1):
                 if time.monotonic() > deadline:

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,6 +153,13 @@ def empty_topics(servers: str, app_id: str, partitions: int) -> None:
     alter_topics(report, settings)
 
 
+Watch = Callable[[list[int]], AbstractContextManager[None]]
+
+
+def _nobody_watches(pids: list[int]) -> AbstractContextManager[None]:  # noqa: ARG001
+    return nullcontext()
+
+
 class Bench:
     """Runs on one broker."""
 
@@ -160,9 +167,14 @@ class Bench:
         self.servers = servers
         self._scratch = scratch
 
-    def throughput(self, system: System, file: Path, *, partitions: int = 12, processes: int = 1) -> Throughput:
+    def throughput(
+        self, system: System, file: Path, *, partitions: int = 12, processes: int = 1, watch: Watch = _nobody_watches
+    ) -> Throughput:
         """The system is warm, then stands still (SIGSTOP) while the facts are published; the clock runs from its going on to
-        the moment in which the last output is readable. Start-up does not count, and nobody publishes meanwhile."""
+        the moment in which the last output is readable. Start-up does not count, and nobody publishes meanwhile.
+
+        `watch` is entered with the processes' ids when the clock starts.
+        """
         wanted = facts.expected(file)
         warm_up = wanted.agreements + WARM_UP_FACTS
         with self._place(system, file, partitions, processes) as place, self._reader(place) as reader:
@@ -174,7 +186,8 @@ class Bench:
                 with running.paused():
                     publish(self.servers, file, warm_up, wanted.facts)
                     begun = time.monotonic()
-                self._until_done(reader, running, _expected_outputs(system, wanted))
+                with watch(running.pids):
+                    self._until_done(reader, running, _expected_outputs(system, wanted))
                 ended = reader.progress[-1].at
                 rows = reader.finish()
         assert len(rows) > already, "the last facts lead to outputs"
@@ -196,13 +209,15 @@ class Bench:
             same_decisions=(found.fingerprint == wanted.fingerprint) if found else None,
         )
 
-    def paced(self, system: System, file: Path, facts_per_second: int, seconds: float) -> Paced:
+    def paced(
+        self, system: System, file: Path, facts_per_second: int, seconds: float, *, partitions: int = 12
+    ) -> Paced:
         """Facts at a steady pace, after a warm-up; the latency of those sent after it."""
         wanted = facts.expected(file)
         warm_up = wanted.agreements + WARM_UP_FACTS
         until = min(wanted.facts, warm_up + int(facts_per_second * (seconds + WARM_UP_SECONDS)))
         with (
-            self._place(system, file, 12, 1) as place,
+            self._place(system, file, partitions, 1) as place,
             self._reader(place) as reader,
             self._running(system, place) as running,
         ):
@@ -331,6 +346,11 @@ class _Running:
                 for number in range(place.processes)
             ]
         self.meter = Meter([process.pid for process in self._processes])
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that were started."""
+        return [process.pid for process in self._processes]
 
     def check(self) -> bool:
         """True, or RunFailedError when a process has ended."""

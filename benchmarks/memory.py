@@ -37,7 +37,7 @@ def main() -> None:
     given = options.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="pathway-billing-bench-") as name,
-        EmbeddedBroker(Path(name) / "b") as broker,
+        EmbeddedBroker(Path(name) / "b", for_long=True) as broker,
     ):
         row = _measure(broker.bootstrap_servers, Path(name), given.patients, min(given.touch, given.patients))
     heads = ("Patients", "When", "Resident, MiB", "Bytes a patient, the start without patients not counted")

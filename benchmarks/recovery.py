@@ -36,7 +36,7 @@ def main() -> None:
     )  # on a new broker it asks for a coordinator until there is one
     with (
         tempfile.TemporaryDirectory(prefix="pathway-billing-bench-") as name,
-        EmbeddedBroker(Path(name) / "b") as broker,
+        EmbeddedBroker(Path(name) / "b", for_long=True) as broker,
     ):
         settings = LaneSettings(broker.bootstrap_servers, "recovery", (), 1, state_folder=Path(name) / "state")
         with KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin:

@@ -58,6 +58,7 @@ def command(settings: Settings, port: int, controller_port: int, heap_mb: int) -
         port,
         controller_port=controller_port,
         heap_mb=heap_mb,
+        for_long=True,
         announce=lambda sentence: click.echo(sentence, err=True),
     )
     try:

@@ -185,7 +185,7 @@ class Lane:
     async def close(self) -> None:
         """Settle the running transaction and let go of everything."""
         await self.quiesce()
-        # A task's last frame holds the cache. Kept here, or by gather(), it would be a cycle, which nobody looks for (`long_lived`).
+        # A task's last frame holds the cache: kept here, or by gather(), it is a cycle, which nobody looks for (`long_lived`)
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
