@@ -3,7 +3,8 @@
     python -m benchmarks.profile [--facts N] [--json FILE]
 
 One run without a profiler gives the CPU seconds, a second one, sampled by py-spy 200 times a second with the frames of compiled
-code, gives their shares. A sample counts for the stage of its innermost frame that has one. The facts are there before the clock starts.
+code, gives their shares. A sample counts for the stage of its innermost frame that has one. The facts are there before the clock
+starts.
 """
 
 import contextlib
