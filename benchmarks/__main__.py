@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "benchmarks"
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+FEWER_PARTITIONS = (1, 4)
 PARTS = ("throughput", "latency", "recovery", "scaling", "patients", "reports")
 REPORTS = {
     "profile": "Where the worker's time goes",
@@ -90,6 +91,21 @@ def runs(plan: Plan, parts: list[str], systems: list[System]) -> Iterator[Run]:
                     f"{pace}",
                     lambda b, s=system, p=pace, c=file_size: b.paced(s, facts.saved(c), p, plan.paced_seconds),
                 )
+    if "latency" in parts and ours in systems:
+        for partitions in FEWER_PARTITIONS:
+            yield _run(
+                "paced-partitions",
+                ours,
+                partitions,
+                "1000",
+                lambda b, p=partitions: b.paced(
+                    ours,
+                    facts.saved(4_000 + int(1_000 * (plan.paced_seconds + 4))),
+                    1_000,
+                    plan.paced_seconds,
+                    partitions=p,
+                ),
+            )
     if "recovery" in parts:
         for system in systems:
             if system.deletes_state:

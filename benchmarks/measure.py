@@ -67,6 +67,7 @@ class Paced(NamedTuple):
     """One system under facts at a steady pace."""
 
     system: str
+    partitions: int
     facts_per_second: int
     keeps_up: bool
     p50_ms: float | None
@@ -242,6 +243,7 @@ class Bench:
         shown = measured if keeps_up else None
         return Paced(
             system.name,
+            partitions,
             facts_per_second,
             keeps_up,
             shown.p50 if shown else None,

@@ -16,6 +16,7 @@ def tables(results: Results) -> str:
     parts = [
         ("Side by side", side_by_side(results)),
         ("Latency under a steady pace", latencies(results)),
+        ("Latency over partitions", over_partitions(results)),
         ("What was published", outputs(results)),
         ("Starting without local state", recoveries(results)),
         ("More processes, more partitions", scaling(results)),
@@ -99,6 +100,18 @@ def latencies(results: Results) -> str:
         if why := _failure(results, "paced", name):
             rows.append([system.title, "", "not measured", why, ""])
     return table(("system", "facts/s", "p50, ms (spread)", "p99, ms", "p99.9, ms"), rows)
+
+
+def over_partitions(results: Results) -> str:
+    """Our worker at 1,000 facts/s: each partition number has a lane, which makes its own transactions."""
+    runs = [*_runs(results, "paced-partitions"), *_runs(results, "paced", system=OURS, facts_per_second=1_000)]
+    rows = []
+    for partitions in sorted({run["partitions"] for run in runs}):
+        own = [run for run in runs if run["partitions"] == partitions and run["keeps_up"]]
+        if own:
+            spreads = [Spread.of([run[key] for run in own]) for key in ("p50_ms", "p99_ms", "p999_ms")]
+            rows.append([str(partitions), *(_milliseconds(spread) for spread in spreads)])
+    return table(("partitions", "p50, ms (spread)", "p99, ms", "p99.9, ms"), rows) if len(rows) > 1 else ""
 
 
 def _milliseconds(spread: Spread) -> str:

@@ -33,7 +33,15 @@ def paced(system: str, *, keeps_up: bool) -> dict[str, Any]:
         {"p50_ms": 8.0, "p99_ms": 26.0, "p999_ms": 40.0} if keeps_up else dict.fromkeys(("p50_ms", "p99_ms", "p999_ms"))
     )
     note = "" if keeps_up else "done 12 s after the last fact"
-    return {"kind": "paced", "system": system, "facts_per_second": 1_000, "keeps_up": keeps_up, "note": note, **figures}
+    return {
+        "kind": "paced",
+        "system": system,
+        "partitions": 12,
+        "facts_per_second": 1_000,
+        "keeps_up": keeps_up,
+        "note": note,
+        **figures,
+    }
 
 
 def results(*runs: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +76,21 @@ def test_who_cannot_keep_up_shows_no_percentiles() -> None:
     text = report.latencies(results(paced("ours", keeps_up=True), paced("quix-streams", keeps_up=False)))
     assert row(text, "pathway-billing")[2] == "8.0 (8.0 to 8.0)"
     assert row(text, "Quix Streams")[2:] == ["cannot keep up", "done 12 s after the last fact", ""]
+
+
+def test_latency_is_shown_over_partitions_where_more_than_one_number_was_measured() -> None:
+    usual, few = (
+        paced("ours", keeps_up=True),
+        {**paced("ours", keeps_up=True), "kind": "paced-partitions", "partitions": 4},
+    )
+    assert report.over_partitions(results(usual, paced("quix-streams", keeps_up=True))) == ""
+    text = report.over_partitions(results(usual, {**few, "p50_ms": 5.0}))
+    assert [line.split(" | ")[:2] for line in text.splitlines()[2:]] == [
+        ["| 4", "5.0 (5.0 to 5.0)"],
+        ["| 12", "8.0 (8.0 to 8.0)"],
+    ]
+    slow = {**paced("ours", keeps_up=False), "kind": "paced-partitions", "partitions": 1}
+    assert "| 1 |" not in report.over_partitions(results(usual, few, slow))
 
 
 def test_wrong_decisions_are_shouted() -> None:
