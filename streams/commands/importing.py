@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 
 from schemas import json_form
 from streams.adjudication.facts import Claim, CostShare
+from streams.commands.options import chosen_policy, policy_option
 from streams.console import masked
 from streams.events import fact_to_json
 from streams.importers import report as reports
 from streams.importers.member_tokens import BadKey, MemberTokens
 from streams.importers.report import FileReport
 from streams.importers.terms import ASSIGNED, NO_COST_SHARE, PATIENT_CONTROL_NUMBER, Terms
-from streams.policy_files import BadPolicy, load_policy
 from streams.publisher import Publisher, PublishError, UnreachableError
 from streams.settings import (
     ENVIRONMENT_PREFIX,
@@ -94,9 +94,7 @@ _OPTIONS = (
     click.option(
         "--group", "groups", type=_Group(), multiple=True, help="Plan of a member group; may be given repeatedly."
     ),
-    click.option(
-        "--policy", "policy_file", type=_FILE, help="Policy profiles (TOML) that name plans and payers, instead of P0."
-    ),
+    policy_option("that name plans and payers"),
     click.option(
         "--cost-share",
         type=_CostShare(),
@@ -282,14 +280,11 @@ def _terms(
         raise UsageError("--member-key-file and --member-ids-are-tokens exclude each other")
     try:
         tokens = MemberTokens(None) if member_key_file is None else MemberTokens.from_file(member_key_file)
-        policy = load_policy(policy_file)
     except BadKey as error:
         raise UsageError(f"--member-key-file: {error}") from error
-    except BadPolicy as error:
-        raise UsageError(f"--policy: {error}") from error
     return Terms(
         tokens=tokens,
-        policy=policy,
+        policy=chosen_policy(policy_file),
         plan_id=plan_id,
         plan_of_group=dict(groups),
         received_date=received_date,
