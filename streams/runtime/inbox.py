@@ -3,9 +3,13 @@
 The second safeguard lives here. Offsets alone cannot tell whether something is missing, because transaction markers and
 compaction leave holes between records; so each piece carries the fetch position before and after it, and a piece that does
 not begin where the lane stands stops the worker. Whatever the layers below lose or repeat is noticed here.
+
+Each topic is an unbroken chain; between topics the records' timestamps decide, as in Kafka Streams. Behind a backlog a claim is
+then decided after the order that was published before it, although a fetch brings topic after topic: fewer versions of a decision,
+and fewer payments that go there and back (over 100,000 facts published at once, 62,000 outputs instead of 83,000 to 96,000).
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -37,6 +41,10 @@ PIECE_RECORDS = 100
 """What was fetched is cut into pieces of at most this many records; a batch is made of whole pieces."""
 
 
+MOST_OVERTAKEN_PIECES = 200
+"""So many pieces of other topics may overtake one by their timestamps: a publisher whose clock is wrong is served all the same."""
+
+
 class Batch(NamedTuple):
     """The input of one transaction, and where each topic stands after it."""
 
@@ -50,21 +58,25 @@ class _Piece(NamedTuple):
     records: Sequence[FetchedRecord]
     end: int
     size_bytes: int
+    first_ms: int  # of its first record; 0 without one
+    turn: int  # when it would be taken in order of arrival: so many pieces before it
 
 
 class Inbox:
-    """Fetched and not yet processed records of one lane, in the order of arrival."""
+    """Fetched and not yet processed records of one lane."""
 
     def __init__(self, partition: int, limits: BatchLimits) -> None:
         self._partition = partition
         self._limits = limits
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: defaultdict[str, deque[_Piece]] = defaultdict(deque)  # by topic
+        self._waiting = 0  # pieces
+        self._taken = 0  # pieces, ever
         self._records = 0
         self._bytes = 0
 
     def __len__(self) -> int:
         """Number of fetched pieces waiting, also those that only move the position."""
-        return len(self._pieces)
+        return self._waiting
 
     @property
     def is_full(self) -> bool:
@@ -88,10 +100,10 @@ class Inbox:
         for index, record in enumerate(records):
             record_size = _size_bytes(record)
             if index > begin and (index - begin >= most or size + record_size > self._limits.bytes):
-                self._append(_Piece(topic, piece_start, records[begin:index], record.offset, size))
+                self._append(topic, piece_start, records[begin:index], record.offset, size)
                 begin, piece_start, size = index, record.offset, 0
             size += record_size
-        self._append(_Piece(topic, piece_start, records[begin:], end, size))
+        self._append(topic, piece_start, records[begin:], end, size)
 
     def take(self, positions: Mapping[str, int], max_records: int | None = None) -> Batch:
         """Take pieces up to the limits, or to `max_records` if that is less; at least one if there is one.
@@ -102,8 +114,8 @@ class Inbox:
         records: list[InputRecord] = []
         after = dict(positions)
         size = 0
-        while self._pieces:
-            piece = self._pieces[0]
+        while self._waiting:
+            piece = self._next()
             if records and (len(records) + len(piece.records) > most or size + piece.size_bytes > self._limits.bytes):
                 break
             if after.get(piece.topic) != piece.start:
@@ -113,7 +125,9 @@ class Inbox:
                     "Records may have been lost on the way; nothing was committed. Restart the worker: it resumes at its "
                     "last commit",
                 )
-            self._pieces.popleft()
+            self._pieces[piece.topic].popleft()
+            self._waiting -= 1
+            self._taken += 1
             self._records -= len(piece.records)
             self._bytes -= piece.size_bytes
             records.extend(
@@ -122,17 +136,50 @@ class Inbox:
             )
             size += piece.size_bytes
             after[piece.topic] = piece.end
-        return Batch(records, after)
+        return Batch(_by_timestamp(records), after)
 
     def clear(self) -> None:
         """Forget everything; the lane will fetch again from its own position."""
         self._pieces.clear()
-        self._records = self._bytes = 0
+        self._waiting = self._records = self._bytes = 0
 
-    def _append(self, piece: _Piece) -> None:
-        self._pieces.append(piece)
-        self._records += len(piece.records)
-        self._bytes += piece.size_bytes
+    def _append(self, topic: str, start: int, records: Sequence[FetchedRecord], end: int, size_bytes: int) -> None:
+        first_ms = records[0].timestamp if records else 0
+        self._pieces[topic].append(
+            _Piece(topic, start, records, end, size_bytes, first_ms, self._taken + self._waiting)
+        )
+        self._waiting += 1
+        self._records += len(records)
+        self._bytes += size_bytes
+
+    def _next(self) -> _Piece:
+        """Of the topics' first pieces the one with the earliest timestamp, unless one has been overtaken too often."""
+        heads = [pieces[0] for pieces in self._pieces.values() if pieces]
+        oldest = min(heads, key=_turn)
+        if self._taken - oldest.turn > MOST_OVERTAKEN_PIECES:
+            return oldest
+        return min(heads, key=_first_ms_and_turn)
+
+
+def _turn(piece: _Piece) -> int:
+    return piece.turn
+
+
+def _first_ms_and_turn(piece: _Piece) -> tuple[int, int]:
+    return piece.first_ms, piece.turn
+
+
+def _by_timestamp(records: list[InputRecord]) -> list[InputRecord]:
+    """By time, but no record before one of its own topic that stands in front of it: then the later of both times counts."""
+    latest_ms: dict[str, int] = {}
+    times_ms = []
+    for record in records:
+        time_ms = max(record.timestamp_ms, latest_ms.get(record.topic, 0))
+        latest_ms[record.topic] = time_ms
+        times_ms.append(time_ms)
+    if len(latest_ms) < 2:
+        return records
+    return [records[index] for index in sorted(range(len(records)), key=times_ms.__getitem__)]
 
 
 def _size_bytes(record: FetchedRecord) -> int:

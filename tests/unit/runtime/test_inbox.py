@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.runtime.failure import BrokenChainError
-from streams.runtime.inbox import Inbox
+from streams.runtime.inbox import MOST_OVERTAKEN_PIECES, Inbox
 from streams.runtime.settings import BatchLimits
 
 
-def record(offset: int, *, size: int = 1, topic: str = "t") -> ConsumerRecord:
-    return ConsumerRecord(topic, 0, offset, 0, 0, b"", b"x" * size, None, 0, size, ())
+def record(offset: int, *, size: int = 1, topic: str = "t", at_ms: int = 0) -> ConsumerRecord:
+    return ConsumerRecord(topic, 0, offset, at_ms, 0, b"", b"x" * size, None, 0, size, ())
 
 
 def inbox(records: int = 10, size_bytes: int = 1_000) -> Inbox:
@@ -33,7 +33,7 @@ def test_what_was_fetched_comes_out_with_the_position_behind_it() -> None:
     assert len(box) == 0
 
 
-def test_topics_of_one_lane_are_taken_in_the_order_of_arrival() -> None:
+def test_what_came_at_the_same_time_is_taken_in_the_order_of_arrival() -> None:
     box = inbox()
     box.add("t", 0, [record(0)], 1)
     box.add("u", 7, [record(7, topic="u")], 8)
@@ -41,6 +41,40 @@ def test_topics_of_one_lane_are_taken_in_the_order_of_arrival() -> None:
     batch = box.take({"t": 0, "u": 7})
     assert [(r.topic, r.offset) for r in batch.records] == [("t", 0), ("u", 7), ("t", 1)]
     assert batch.positions == {"t": 2, "u": 8}
+
+
+def test_topics_of_a_backlog_are_merged_by_time() -> None:
+    """A fetch brings one topic after the other; what was published first is decided first all the same."""
+    box = inbox(records=4)
+    box.add("t", 0, [record(n, at_ms=10 * n) for n in range(6)], 6)
+    box.add("u", 0, [record(n, topic="u", at_ms=10 * n + 5) for n in range(6)], 6)
+    positions, seen = {"t": 0, "u": 0}, []
+    while len(box):
+        batch = box.take(positions)
+        positions = batch.positions
+        seen.append([r.timestamp_ms for r in batch.records])
+    assert seen == [[0, 10, 20, 30], [5, 15, 25, 35], [40, 45, 50, 55]]
+
+
+def test_within_a_topic_the_offsets_decide_whatever_the_clocks_say() -> None:
+    box = inbox()
+    box.add("t", 0, [record(0, at_ms=50), record(1, at_ms=10), record(2, at_ms=60)], 3)
+    box.add("u", 0, [record(0, topic="u", at_ms=20), record(1, topic="u", at_ms=55)], 2)
+    batch = box.take({"t": 0, "u": 0})
+    assert [(r.topic, r.offset) for r in batch.records] == [("u", 0), ("t", 0), ("t", 1), ("u", 1), ("t", 2)]
+
+
+def test_a_topic_whose_clock_is_ahead_is_served_all_the_same() -> None:
+    box = inbox(records=1)
+    box.add("t", 0, [record(0, at_ms=10**12)], 1)
+    positions = {"t": 0, "u": 0}
+    for overtaken in range(MOST_OVERTAKEN_PIECES + 2):
+        box.add("u", overtaken, [record(overtaken, topic="u", at_ms=overtaken)], overtaken + 1)
+        batch = box.take(positions)
+        positions = batch.positions
+        if batch.records[0].topic == "t":
+            break
+    assert overtaken == MOST_OVERTAKEN_PIECES + 1
 
 
 def test_a_piece_that_does_not_begin_where_the_lane_stands_breaks_the_chain() -> None:
@@ -122,23 +156,29 @@ def test_it_is_full_at_four_batches_and_low_at_one() -> None:
 
 
 @given(
-    steps=st.lists(st.tuples(st.sampled_from("tu"), st.lists(st.integers(1, 4), max_size=8), st.integers(0, 3))),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from("tu"),
+            st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9)), max_size=8),
+            st.integers(0, 3),
+        )
+    ),
     limit=st.integers(1, 5),
     size_bytes=st.integers(1, 12),
 )
 def test_however_it_is_split_every_record_comes_out_once_in_order(
-    steps: list[tuple[str, list[int], int]], limit: int, size_bytes: int
+    steps: list[tuple[str, list[tuple[int, int]], int]], limit: int, size_bytes: int
 ) -> None:
-    """Gaps between records are markers or compaction; each number is the distance to the next record."""
+    """Gaps between records are markers or compaction; each record has its distance from the one before and a time."""
     box = inbox(limit, size_bytes)
     ends = {"t": 0, "u": 0}
     expected = {"t": [], "u": []}  # type: dict[str, list[int]]
     for topic, distances, tail in steps:
         start = offset = ends[topic]
         records = []
-        for distance in distances:
+        for distance, at_ms in distances:
             offset += distance
-            records.append(record(offset - 1, size=distance, topic=topic))
+            records.append(record(offset - 1, size=distance, topic=topic, at_ms=at_ms))
             expected[topic].append(offset - 1)
         ends[topic] = offset + tail
         box.add(topic, start, records, ends[topic])
