@@ -230,4 +230,18 @@ def drawings(results: Results) -> dict[str, str]:
             "CPU seconds per 100,000 facts",
             {"our worker": points},
         )
+    history = (results.get("data", {}).get("history_length") or {}).get("rows", [])
+    if len(history) > 1:
+        drawn["history"] = plots.lines(
+            "Cost over the length of a history",
+            "claims the patient has",
+            "cost of one more claim, as a ratio to the shortest history",
+            {
+                title: [(row["claims"], row[field] / history[0][field]) for row in history]
+                for title, field in _COSTS_OF_A_CLAIM.items()
+            },
+        )
     return drawn
+
+
+_COSTS_OF_A_CLAIM = {"fold": "fold_us", "worker, patient cached": "worker_us", "changelog bytes": "changelog_bytes"}

@@ -93,6 +93,16 @@ def test_latency_is_shown_over_partitions_where_more_than_one_number_was_measure
     assert "| 1 |" not in report.over_partitions(results(usual, few, slow))
 
 
+def test_the_history_plot_has_a_line_for_each_cost() -> None:
+    costs = ("fold_us", "worker_us", "changelog_bytes")
+    made = results()
+    made["data"] = {"history_length": {"rows": [{"claims": n, **dict.fromkeys(costs, 1.0 + n)} for n in (20, 2_000)]}}
+    drawn = report.drawings(made)["history"]
+    assert all(title in drawn for title in ("fold", "worker, patient cached", "changelog bytes"))
+    made["data"] = {"history_length": None}
+    assert "history" not in report.drawings(made)
+
+
 def test_wrong_decisions_are_shouted() -> None:
     made = results(throughput("ours", 100), throughput("ours", 100, same_decisions=False, repeated_decisions=3))
     text = report.outputs(made)
