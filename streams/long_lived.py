@@ -14,8 +14,9 @@ from collections.abc import Iterator
 def long_lived() -> Iterator[None]:
     """What is made in here is never looked through: it goes when its last reference goes, as nearly everything in Python does.
 
-    What was made before (requests, tasks, exceptions, which may hold each other in cycles) is looked through first. Keep cycles out
-    of here: they would stay.
+    For a worker's batch, and for commands that end soon after; in a server it would keep the cycles that all its threads had made.
+    What was made before (requests, tasks, exceptions, which may hold each other in cycles) is looked through first. Keep cycles
+    out of here: they would stay.
     """
     gc.collect(0)
     gc.disable()

@@ -13,7 +13,6 @@ from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
 from streams.adjudication.fold import Step, fold
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import PatientRecord
-from streams.long_lived import long_lived
 
 
 class Folded(NamedTuple):
@@ -51,8 +50,7 @@ class OfflineEngine:
                 yield Folded(number, fact, Step(refusal=self.admit(fact)))
             else:
                 rest.append((number, fact))
-        with long_lived():
-            for number, fact in rest:
-                yield Folded(number, fact, self.fold(fact))
-                if on_fact is not None:
-                    on_fact(number)
+        for number, fact in rest:
+            yield Folded(number, fact, self.fold(fact))
+            if on_fact is not None:
+                on_fact(number)

@@ -12,6 +12,7 @@ from streams.adjudication.facts import Fact
 from streams.commands.bad_lines import BadLines
 from streams.commands.options import chosen_policy, policy_option
 from streams.events import decision_to_json, lines_of, notice_to_json, read_jsonl, topic_of
+from streams.long_lived import long_lived
 from streams.offline import Folded, OfflineEngine
 
 
@@ -31,17 +32,18 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
     engine = OfflineEngine(chosen_policy(policy_file))
     line_numbers, facts = read_facts(file)
     newest: dict[tuple[str, int, str], Decision] = {}
-    for folded in engine.fold_all(facts):
-        if folded.step.refusal is not None:
-            click.echo(json.dumps(_refused(folded, line_numbers[folded.number])), err=True)
-        for decision in folded.step.decisions:
-            if current:
-                newest[decision.claim_id, decision.line_number, decision.patient_id] = decision
-            else:
-                _print(decision_to_json(decision))
-        if notices:
-            for notice in folded.step.notices:
-                _print(notice_to_json(notice))
+    with long_lived():
+        for folded in engine.fold_all(facts):
+            if folded.step.refusal is not None:
+                click.echo(json.dumps(_refused(folded, line_numbers[folded.number])), err=True)
+            for decision in folded.step.decisions:
+                if current:
+                    newest[decision.claim_id, decision.line_number, decision.patient_id] = decision
+                else:
+                    _print(decision_to_json(decision))
+            if notices:
+                for notice in folded.step.notices:
+                    _print(notice_to_json(notice))
     for _, decision in sorted(newest.items()):
         _print(decision_to_json(decision))
 

@@ -1,10 +1,14 @@
 """What is made in `long_lived` is not looked through, and everything else is."""
 
 import gc
+from itertools import islice
 
 import pytest
 
+from streams.generator import history
 from streams.long_lived import long_lived
+from streams.offline import OfflineEngine
+from streams.policy_files import load_policy
 
 
 class Cycle:
@@ -54,3 +58,11 @@ def test_an_error_leaves_the_collector_on() -> None:
     with pytest.raises(ValueError, match="no"), long_lived():
         raise ValueError("no")
     assert gc.isenabled()
+
+
+def test_the_offline_engine_leaves_the_collector_to_its_caller() -> None:
+    """The console asks it, too: a server that would keep every cycle that is alive during a question."""
+    frozen = gc.get_freeze_count()
+    for _ in OfflineEngine(load_policy()).fold_all(islice(history(20, 1), 100)):
+        assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
