@@ -82,15 +82,8 @@ def runs(plan: Plan, parts: list[str], systems: list[System]) -> Iterator[Run]:
             )
     for number in range(plan.paced_repeats if "latency" in parts else 0):
         for pace in plan.paces:
-            file_size = 4_000 + int(pace * (plan.paced_seconds + 4))
             for system in systems:
-                yield _run(
-                    "paced",
-                    system,
-                    number,
-                    f"{pace}",
-                    lambda b, s=system, p=pace, c=file_size: b.paced(s, facts.saved(c), p, plan.paced_seconds),
-                )
+                yield _run("paced", system, number, f"{pace}", lambda b, s=system, p=pace: _paced(b, plan, s, p))
     if "latency" in parts and ours in systems:
         for partitions in FEWER_PARTITIONS:
             yield _run(
@@ -98,13 +91,7 @@ def runs(plan: Plan, parts: list[str], systems: list[System]) -> Iterator[Run]:
                 ours,
                 partitions,
                 "1000",
-                lambda b, p=partitions: b.paced(
-                    ours,
-                    facts.saved(4_000 + int(1_000 * (plan.paced_seconds + 4))),
-                    1_000,
-                    plan.paced_seconds,
-                    partitions=p,
-                ),
+                lambda b, n=partitions: _paced(b, plan, ours, 1_000, partitions=n),
             )
     if "recovery" in parts:
         for system in systems:
@@ -127,6 +114,12 @@ def runs(plan: Plan, parts: list[str], systems: list[System]) -> Iterator[Run]:
     if "patients" in parts and ours in systems:
         for count in (max(4_000, plan.facts // share) for share in (8, 4, 2)):
             yield _run("patients", ours, 0, f"{count}", lambda b, c=count: b.throughput(ours, facts.saved(c)))
+
+
+def _paced(bench: Bench, plan: Plan, system: System, facts_per_second: int, **layout: int) -> Any:
+    """Behind the agreements and the warm-up, a second more of facts than will be sent."""
+    file = facts.saved(4_000 + int(facts_per_second * (plan.paced_seconds + 4)))
+    return bench.paced(system, file, facts_per_second, plan.paced_seconds, **layout)
 
 
 def _run(kind: str, system: System, number: int, what: str, make: Callable[[Bench], Any]) -> Run:

@@ -95,8 +95,7 @@ def latencies(results: Results) -> str:
                 notes = next(run["note"] for run in runs if not run["keeps_up"])
                 rows.append([system.title, f"{pace:,}", "cannot keep up", notes, ""])
                 continue
-            spreads = [Spread.of([run[key] for run in runs]) for key in ("p50_ms", "p99_ms", "p999_ms")]
-            rows.append([system.title, f"{pace:,}", *(_milliseconds(spread) for spread in spreads)])
+            rows.append([system.title, f"{pace:,}", *_percentiles(runs)])
         if why := _failure(results, "paced", name):
             rows.append([system.title, "", "not measured", why, ""])
     return table(("system", "facts/s", "p50, ms (spread)", "p99, ms", "p99.9, ms"), rows)
@@ -109,13 +108,13 @@ def over_partitions(results: Results) -> str:
     for partitions in sorted({run["partitions"] for run in runs}):
         own = [run for run in runs if run["partitions"] == partitions and run["keeps_up"]]
         if own:
-            spreads = [Spread.of([run[key] for run in own]) for key in ("p50_ms", "p99_ms", "p999_ms")]
-            rows.append([str(partitions), *(_milliseconds(spread) for spread in spreads)])
+            rows.append([str(partitions), *_percentiles(own)])
     return table(("partitions", "p50, ms (spread)", "p99, ms", "p99.9, ms"), rows) if len(rows) > 1 else ""
 
 
-def _milliseconds(spread: Spread) -> str:
-    return f"{spread.median:,.1f} ({spread.least:,.1f} to {spread.most:,.1f})"
+def _percentiles(runs: Sequence[dict[str, Any]]) -> list[str]:
+    spreads = [Spread.of([run[key] for run in runs]) for key in ("p50_ms", "p99_ms", "p999_ms")]
+    return [f"{spread.median:,.1f} ({spread.least:,.1f} to {spread.most:,.1f})" for spread in spreads]
 
 
 def outputs(results: Results) -> str:

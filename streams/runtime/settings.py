@@ -17,8 +17,7 @@ class BatchLimits:
     # 2,000 records keep the fixed cost of a transaction (about 5 ms) below 3 microseconds a record.
     records: int = 2_000
     # Processing blocks the event loop, and with it heartbeats and the commits of all other lanes. One lane processes in a turn
-    # of the loop; a transaction of a worker with 64 lanes waits up to 64 times this long at each of its steps, which must stay
-    # below the transaction timeout.
+    # of the loop, so that each step of another lane's transaction waits for one batch, however many lanes there are.
     processing_seconds: float = 0.1
     # Bytes of keys, values and headers. A fetch brings at least one whole producer batch, which a compressing publisher
     # can make far larger than what travels; four mebibytes of input keep a transaction's output in the same order.

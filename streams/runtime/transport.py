@@ -74,7 +74,7 @@ class LaneConsumerClient(driver.AIOKafkaConsumerThread):
     Faust's thread reaches into the main loop without telling it: a rebalance wakes futures there, and a failure stops services.
     asyncio's own loop forgives that most of the time, libuv does not: a fenced worker ended in a segmentation fault. One loop has
     no such places, and no hand-over between threads for each fetch. The price: no heartbeat goes out while the loop is busy, so
-    everything that runs on it is bounded (a batch by `BatchSettings.processing_seconds`), far below the session timeout.
+    everything that runs on it is bounded (a batch by `BatchLimits.processing_seconds`), far below the session timeout.
     """
 
     logger = service_log
