@@ -68,9 +68,12 @@ def _codecs_module() -> str:
     } | {codec.writer_text(catalog.newest_schema(event)) for event in catalog.NEWEST}
     lines = [
         "from typing import Any",
-        "from schemas.codec import Malformed, count, finish, long, small, text_end, written",
+        "from librt.strings import BytesWriter",
+        "from mypy_extensions import i64",
+        "from schemas.codec import Malformed, count, finish, long, put_number, put_text, text_end",
         *sorted({f"from {maker.__module__} import {maker.__name__}" for maker in makers.values()}),
-        "new: Any = tuple.__new__",
+        "from typing import Final",
+        "new: Final = tuple.__new__",
         "FUNCTIONS: dict[str, Any] = {}",
     ]
     for text in sorted(texts):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from streams.adjudication.agreements import Agreements
-from streams.adjudication.decisions import Refusal
+from streams.adjudication.decisions import Refusal, new
 from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
 from streams.adjudication.fold import Step, fold
 from streams.adjudication.policy import Policy
@@ -51,6 +51,6 @@ class OfflineEngine:
             else:
                 rest.append((number, fact))
         for number, fact in rest:
-            yield Folded(number, fact, self.fold(fact))
+            yield new(Folded, (number, fact, self.fold(fact)))
             if on_fact is not None:
                 on_fact(number)

@@ -10,7 +10,7 @@ and the words are made only when a decision is published.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .agreements import span_on
 from .days import Day, iso
@@ -135,7 +135,7 @@ class Subject:
 
 Words = tuple[str, tuple[Evidence, ...]]
 Edit = Callable[[BilledLine, Settling], Finding | None]
-_EXPLAIN: dict[str, Callable[[Subject, Because], Words]] = {}
+_EXPLAIN: Final[dict[str, Callable[[Subject, Because], Words]]] = {}
 
 
 def _explains(reason: str) -> Callable[[Callable[[Subject, Because], Words]], Callable[[Subject, Because], Words]]:
@@ -596,8 +596,8 @@ def _gap(
     return Finding(DENIED, reason, codes, _governing(billed).order_id, free, (free, *because), edit)
 
 
-_AFTER_S0353 = Codes("CO", "272", ("N357",))
-_AFTER_S0354 = Codes("CO", "119", ("M86",))
+_AFTER_S0353: Final = Codes("CO", "272", ("N357",))
+_AFTER_S0354: Final = Codes("CO", "119", ("M86",))
 
 
 def within_30_of_s0353(billed: BilledLine, settling: Settling) -> Finding | None:
@@ -728,7 +728,7 @@ def _voided(it: Subject, because: Because) -> Words:
     )
 
 
-EDITS: tuple[Edit, ...] = (
+EDITS: Final[tuple[Edit, ...]] = (
     units,
     charge,
     one_service_date,

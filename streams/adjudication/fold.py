@@ -7,9 +7,10 @@ no arrival order but the one in which it is called, and that shows in the histor
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from .agreements import Agreements
 from .decisions import (
@@ -31,6 +32,7 @@ from .facts import (
     VOID,
     Cents,
     Claim,
+    ClaimLine,
     Fact,
     MemberEligibility,
     PathwaySelection,
@@ -44,6 +46,8 @@ from .notices import notice_of
 from .policy import Policy
 from .record import LineKey, PatientRecord
 from .settlement import Rulings, settle_last, settle_patient
+
+_packed: Final = msgspec.msgpack.Encoder().encode
 
 
 class Step:
@@ -64,7 +68,9 @@ class Step:
         self.changed = changed  # whether the record is another one than before
 
 
-REPEATED = Step()
+REPEATED: Final = Step()
+
+Change = tuple[LineKey, Ruling, Position | None]  # a line, how it is decided now, and the decision that stands so far
 
 
 def fold(record: PatientRecord, fact: PatientFact, agreements: Agreements, policy: Policy) -> Step:
@@ -141,7 +147,7 @@ def _fold_readjudication(
     return Step(_settle_and_publish(record, request.event_id, agreements, policy), changed=True)
 
 
-_FOLD: dict[type, Callable[[PatientRecord, Any, Agreements, Policy], Step]] = {
+_FOLD: Final[dict[type, Callable[[PatientRecord, Any, Agreements, Policy], Step]]] = {
     PathwaySelection: _fold_order,
     TreatmentStart: _fold_start,
     MemberEligibility: _fold_eligibility,
@@ -172,20 +178,22 @@ def _settle_and_publish(
 
 def _publish(record: PatientRecord, rulings: Rulings, caused_by: str) -> tuple[Decision, ...]:
     """A new version for every line whose ruling changed: money taken back before money newly paid, then claim and line."""
-    changed = [
-        (key, ruling, position)
-        for key, ruling in rulings.items()
-        if (position := record.positions.get(key)) is None or position.ruling != ruling
-    ]
+    changed: list[Change] = []
+    for key, ruling in rulings.items():
+        position = record.positions.get(key)
+        if position is None or position.ruling != ruling:
+            changed.append((key, ruling, position))
     if len(changed) > 1:
         changed.sort(key=_publish_order)
-    decisions = tuple(_next_version(record, key, ruling, position, caused_by) for key, ruling, position in changed)
-    for decision, (key, ruling, _) in zip(decisions, changed, strict=True):
+    decisions = []
+    for key, ruling, position in changed:
+        decision = _next_version(record, key, ruling, position, caused_by)
         record.positions[key] = new(Position, (decision.version, decision.decision_id, ruling))
-    return decisions
+        decisions.append(decision)
+    return tuple(decisions)
 
 
-def _publish_order(change: tuple[LineKey, Ruling, Position | None]) -> tuple[int, LineKey]:
+def _publish_order(change: Change) -> tuple[int, LineKey]:
     key, ruling, position = change
     cents = ruling.paid_cents - (position.ruling.paid_cents if position else 0)
     return ((cents > 0) - (cents < 0), key)
@@ -197,14 +205,15 @@ def _next_version(
     claim_id, line_number = key
     claim = record.claims[claim_id]
     assert claim.frequency_code != VOID, "a void's own lines get no decision"
-    (line,) = [line for line in claim.lines if line.line_number == line_number]
+    line = _line(claim, line_number)
     outcome, reason, order_id, allowed, paid, adjustments, next_payable_date, because, policy, agreements = ruling
     explanation, evidence = explain(reason, claim, line, because)
     version, supersedes, paid_before = 1, None, 0
     if position is not None:
         version, supersedes, paid_before = position.version + 1, position.decision_id, position.ruling.paid_cents
-    told = (
-        "",  # decision_id
+    charge, change = line.charge_cents, paid - paid_before
+    _check_money(outcome, charge, allowed, paid, paid_before, change, adjustments)
+    decided = (
         record.patient_id,
         claim_id,
         line_number,
@@ -216,11 +225,11 @@ def _next_version(
         line.service_date,
         claim.billing_npi,
         order_id,
-        line.charge_cents,
+        charge,
         allowed,
         paid,
         paid_before,
-        paid - paid_before,  # change_cents
+        change,
         _member_owes_cents(adjustments),
         adjustments,
         next_payable_date,
@@ -228,11 +237,15 @@ def _next_version(
         evidence,
         policy,
         agreements,
-        caused_by,
     )
-    decision = new(Decision, told)
-    check_money(decision)
-    return new(Decision, (decision_id(decision), *told[1:]))
+    return new(Decision, (_id(decided),) + decided + (caused_by,))  # noqa: RUF005 - a starred tuple is made by way of a list
+
+
+def _line(claim: Claim, line_number: int) -> ClaimLine:
+    for line in claim.lines:
+        if line.line_number == line_number:
+            return line
+    raise AssertionError("a line is decided that its claim does not have")
 
 
 def _member_owes_cents(adjustments: tuple[Adjustment, ...]) -> Cents:
@@ -244,74 +257,51 @@ def _member_owes_cents(adjustments: tuple[Adjustment, ...]) -> Cents:
     return owed
 
 
-@lru_cache(maxsize=16_384)
-def _written(adjustment: Adjustment) -> str:
-    return str(adjustment)
-
-
 def decision_id(decision: Decision) -> str:
     """32 hex digits made from what is decided: patient, claim, line, version, the id that it supersedes and the content.
 
-    The first 128 bits of the BLAKE2b hash of all fields but `decision_id` and `caused_by`, in their order, as UTF-8 text with a
-    zero byte between any two: dates as day numbers, adjustments as they are written, lists behind their length. No id of a fact
-    holds a zero byte (intake refuses it), so no two contents share a text. `caused_by` is left out, so that the same decision
-    reached through another publisher's copy of a fact has the same id.
+    The first 128 bits of the BLAKE2b hash of all fields but `decision_id` and `caused_by`, in their order, as one MessagePack
+    array: dates as day numbers, records as arrays of their fields. `caused_by` is left out, so that the same decision reached
+    through another publisher's copy of a fact has the same id.
     """
-    (
-        _,
-        patient_id,
-        claim_id,
-        line_number,
-        version,
-        supersedes,
-        outcome,
-        reason,
-        procedure_code,
-        service_date,
-        billing_npi,
-        order_id,
-        charge_cents,
-        allowed_cents,
-        paid_cents,
-        paid_before_cents,
-        change_cents,
-        member_owes_cents,
-        adjustments,
-        next_payable_date,
-        explanation,
-        evidence,
-        policy,
-        agreements,
-        _,
-    ) = decision
-    line = f"{patient_id}\0{claim_id}\0{line_number}\0{version}\0{supersedes}\0{outcome}\0{reason}"
-    order = (
-        f"{procedure_code}\0{service_date}\0{billing_npi}\0{order_id}\0{charge_cents}\0{allowed_cents}\0{paid_cents}"
-    )
-    text = f"{line}\0{order}\0{paid_before_cents}\0{change_cents}\0{member_owes_cents}\0{len(adjustments)}"
-    for adjustment in adjustments:
-        text += f"\0{_written(adjustment)}"
-    text += f"\0{next_payable_date}\0{explanation}\0{len(evidence)}"
-    for kind, ref, says in evidence:
-        text += f"\0{kind}\0{ref}\0{says}"
-    policy_id, policy_version = policy
-    text += f"\0{policy_id}\0{policy_version}\0{len(agreements)}"
-    for npi, agreement_version in agreements:
-        text += f"\0{npi}\0{agreement_version}"
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return _id(decision[1:-1])
+
+
+def _id(decided: tuple[Any, ...]) -> str:
+    return blake2b(_packed(decided), digest_size=16).hexdigest()
 
 
 def check_money(decision: Decision) -> None:
     """The money invariants of a decision (rules.md section 6, number 3), guarded before it is published and after it is read."""
-    assert decision.change_cents == decision.paid_cents - decision.paid_before_cents, (
-        "a change that is not the difference"
+    _check_money(
+        decision.outcome,
+        decision.charge_cents,
+        decision.allowed_cents,
+        decision.paid_cents,
+        decision.paid_before_cents,
+        decision.change_cents,
+        decision.adjustments,
     )
-    if decision.outcome == PAID:
-        assert 0 <= decision.paid_cents <= decision.allowed_cents <= decision.charge_cents, "a payment out of bounds"
+
+
+def _check_money(
+    outcome: str,
+    charge: Cents,
+    allowed: Cents,
+    paid: Cents,
+    paid_before: Cents,
+    change: Cents,
+    adjustments: tuple[Adjustment, ...],
+) -> None:
+    assert change == paid - paid_before, "a change that is not the difference"
+    if outcome == PAID:
+        assert 0 <= paid <= allowed <= charge, "a payment out of bounds"
     else:
-        assert decision.paid_cents == decision.allowed_cents == 0, "money on a line that is not paid"
-    adjusted = sum(adjustment.cents for adjustment in decision.adjustments)
-    if decision.outcome in (PAID, DENIED, BUNDLED):
-        assert decision.charge_cents == decision.paid_cents + adjusted, "a decision that does not add up"
+        assert paid == allowed == 0, "money on a line that is not paid"
+    if outcome in (PAID, DENIED, BUNDLED):
+        adjusted = 0
+        for _, _, _, cents in adjustments:
+            adjusted += cents
+        assert charge == paid + adjusted, "a decision that does not add up"
     else:
-        assert not decision.adjustments, "adjustments on a line that is pended or voided"
+        assert not adjustments, "adjustments on a line that is pended or voided"

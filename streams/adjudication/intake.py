@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from .days import Day
 from .facts import (
@@ -34,14 +34,14 @@ from .facts import (
 )
 
 _EPOCH = date(1970, 1, 1).toordinal()
-FIRST_DAY: Day = date.min.toordinal() - _EPOCH  # 0001-01-01 and 9999-12-31: what an ISO date can name
-LAST_DAY: Day = date.max.toordinal() - _EPOCH
-LAST_RECEIVED_DAY: Day = date(9998, 12, 31).toordinal() - _EPOCH
+FIRST_DAY: Final[Day] = date.min.toordinal() - _EPOCH  # 0001-01-01 and 9999-12-31: what an ISO date can name
+LAST_DAY: Final[Day] = date.max.toordinal() - _EPOCH
+LAST_RECEIVED_DAY: Final[Day] = date(9998, 12, 31).toordinal() - _EPOCH
 """A line is counted only if it was served by the day of receipt; so the next payable date, a gap of days after a counted line, is
 still a date that can be written for any gap of up to a year."""
-_DAY_MICROS: Micros = 86_400_000_000
+_DAY_MICROS: Final[Micros] = 86_400_000_000
 
-_FREQUENCIES = frozenset((ORIGINAL, REPLACEMENT, VOID))
+_FREQUENCIES: Final = frozenset((ORIGINAL, REPLACEMENT, VOID))
 
 
 class InvalidFact(Exception):
@@ -180,7 +180,7 @@ def _request(request: ReadjudicationRequested) -> None:
         raise InvalidFact("agreements_through", "must name each partition once, in ascending order")
 
 
-_CHECKS: dict[type, Callable[[Any], None]] = {
+_CHECKS: Final[dict[type, Callable[[Any], None]]] = {
     Claim: _claim,
     PathwaySelection: _selection,
     TreatmentStart: _start,
