@@ -124,10 +124,11 @@ class _Engine:
             step = fold(patient.record, fact, self._agreements, self._policy)
             if step.changed:
                 if isinstance(fact, Claim):
-                    patient.touch_claims((fact.claim_id,))
+                    patient.touch_claim(fact.claim_id)
                 else:
                     patient.touch_head()
-                patient.touch_claims(decision.claim_id for decision in step.decisions)
+                for decision in step.decisions:
+                    patient.touch_claim(decision.claim_id)
                 patient.store(lambda _key, stored: changelog.append(len(stored)))
             decisions += len(step.decisions)
             published += sum(len(decision_to_avro(decision)) for decision in step.decisions)

@@ -19,7 +19,7 @@ ROOT = STREAMS.parent
 BUILDS = STREAMS / "__compiled__"
 VARIABLE = "PATHWAY_BILLING_COMPILED"
 
-AGENTS = ("adjudicator.py", "intake.py", "patient_state.py")  # of the agents, what runs for every fact
+AGENTS = ("adjudicator.py", "intake.py", "patient_state.py", "tally.py")  # of the agents, what runs for every fact
 CODECS = "made_codecs"  # the codec's functions, one for each schema, as a module of `streams`
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from streams.adjudication.decisions import new
 from streams.adjudication.facts import Claim, PatientFact, ProviderAgreement, ReadjudicationRequested
 from streams.adjudication.fold import Step, fold
 from streams.adjudication.policy import Policy
@@ -105,7 +106,8 @@ class Adjudicator:
                     touched[fact.patient_id] = patient
                 if step.refusal is None:
                     tally.add(record.topic, step)
-                    outputs.extend(_published(step, record))
+                    if step.decisions or step.notices:
+                        _publish(step, record, outputs)
                     continue
                 fact = Refused.because(step.refusal)
             outputs.append(dead_letter(record, fact.reason, fact.sentence, topic=DEAD_LETTERS))
@@ -128,31 +130,26 @@ class Adjudicator:
 
 def _touch(patient: StoredPatient, fact: PatientFact, step: Step) -> None:
     if isinstance(fact, Claim):
-        patient.touch_claims((fact.claim_id,))
+        patient.touch_claim(fact.claim_id)
     else:
         patient.touch_head()
-    patient.touch_claims(decision.claim_id for decision in step.decisions)
+    for decision in step.decisions:
+        patient.touch_claim(decision.claim_id)
 
 
-def _published(step: Step, cause: InputRecord) -> list[OutputRecord]:
+def _publish(step: Step, cause: InputRecord, outputs: list[OutputRecord]) -> None:
     """Decisions and notices as records; the trace of the record that caused them goes on in theirs."""
-    trace = next((value for name, value in cause.headers if name == "traceparent"), None)
-    records = [
-        OutputRecord(
-            BILLING_DECISIONS,
-            decision.patient_id.encode(),
-            decision_to_avro(decision),
-            decision_headers(decision, trace),
-        )
-        for decision in step.decisions
-    ]
-    records.extend(
-        OutputRecord(
-            ELIGIBILITY_NOTICES, notice.patient_id.encode(), notice_to_avro(notice), notice_headers(notice, trace)
-        )
-        for notice in step.notices
-    )
-    return records
+    trace = None
+    for name, value in cause.headers:
+        if name == "traceparent":
+            trace = value
+            break
+    for decision in step.decisions:
+        key, headers = decision.patient_id.encode(), decision_headers(decision, trace)
+        outputs.append(new(OutputRecord, (BILLING_DECISIONS, key, decision_to_avro(decision), headers)))
+    for notice in step.notices:
+        key, headers = notice.patient_id.encode(), notice_headers(notice, trace)
+        outputs.append(new(OutputRecord, (ELIGIBILITY_NOTICES, key, notice_to_avro(notice), headers)))
 
 
 class AdjudicatorFactory:

@@ -46,20 +46,22 @@ class BatchTally:
 
     def count(self) -> None:
         """Add everything to the metrics."""
-        decided: Counter[tuple[str, str]] = Counter()
-        charged_cents: Counter[str] = Counter()
-        taken_back_cents: Counter[str] = Counter()
+        decided: dict[tuple[str, str], int] = {}
+        charged_cents: dict[str, int] = {}
+        taken_back_cents: dict[str, int] = {}
         paid_cents = 0
         for decision in self._decisions:
-            decided[decision.outcome, decision.reason] += 1
-            if decision.charge_cents > 0:  # a charge below 0 is denied, and a counter only rises
-                charged_cents[decision.outcome] += decision.charge_cents
-            if decision.change_cents > 0:
-                paid_cents += decision.change_cents
-            elif decision.change_cents < 0:
-                taken_back_cents[decision.outcome] -= decision.change_cents
-        for (outcome, reason), count in decided.items():
-            metrics.DECISIONS.labels(outcome, reason).inc(count)
+            outcome, charge, change = decision.outcome, decision.charge_cents, decision.change_cents
+            kind = (outcome, decision.reason)
+            decided[kind] = decided.get(kind, 0) + 1
+            if charge > 0:  # a charge below 0 is denied, and a counter only rises
+                charged_cents[outcome] = charged_cents.get(outcome, 0) + charge
+            if change > 0:
+                paid_cents += change
+            elif change < 0:
+                taken_back_cents[outcome] = taken_back_cents.get(outcome, 0) - change
+        for kind, count in decided.items():
+            metrics.DECISIONS.labels(*kind).inc(count)
         for outcome, cents in charged_cents.items():
             metrics.CHARGED_CENTS.labels(outcome).inc(cents)
         for outcome, cents in taken_back_cents.items():

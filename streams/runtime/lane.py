@@ -32,7 +32,7 @@ from streams.runtime.dead_letters import FloodLimit, Reason, counted_refusals, r
 from streams.runtime.failure import FailureHandler
 from streams.runtime.inbox import Batch, Inbox
 from streams.runtime.position import POSITION_KEY, Position
-from streams.runtime.processor import NotYet, OutputRecord, Processor, ProcessorFactory
+from streams.runtime.processor import InputRecord, NotYet, OutputRecord, Processor, ProcessorFactory
 from streams.runtime.recovery import Recovered, consumer_for, recover
 from streams.runtime.settings import LaneSettings
 from streams.runtime.start_position import start_position
@@ -42,6 +42,10 @@ from streams.runtime.transactions import LaneProducer
 from streams.runtime.transport import Fetched, LaneConsumer, Session
 
 log = logging.getLogger(__name__)
+
+FREEZE_AFTER_RECORDS = 200
+"""What so many records leave behind is taken from the garbage collector at once. For each batch of three records, as they come at
+1,000 facts/s, it took 3 % of the worker's time."""
 
 OnStep = Callable[[str], None]
 """Called when a lane reaches a named step; fault tests stop the process there."""
@@ -94,6 +98,7 @@ class Lane:
         self._seconds_per_record = 0.001  # until it is measured: careful
         self._group_offsets: dict[str, int] = {}
         self._group_offsets_at = 0.0
+        self._unfrozen = 0  # records processed since the last `long_lived`
 
     @property
     def store(self) -> Store | None:
@@ -284,8 +289,7 @@ class Lane:
             started = time.perf_counter()
             running = running_transaction.set(table)
             try:
-                with long_lived():
-                    outputs = held.processor.process(table, batch.records)
+                outputs = self._process(held, table, batch.records)
             finally:
                 running_transaction.reset(running)
             processed = time.perf_counter()
@@ -305,6 +309,14 @@ class Lane:
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - processed)
         self._count(batch, refused)
         held.processor.committed()
+
+    def _process(self, held: _Open, table: TableTransaction, records: list[InputRecord]) -> list[OutputRecord]:
+        self._unfrozen += len(records)
+        if self._unfrozen < FREEZE_AFTER_RECORDS:
+            return held.processor.process(table, records)
+        self._unfrozen = 0
+        with long_lived():
+            return held.processor.process(table, records)
 
     def _count(self, batch: Batch, refused: dict[tuple[str, int], Reason]) -> None:
         """Count a committed batch: once for each batch, not for each record."""

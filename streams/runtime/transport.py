@@ -26,6 +26,7 @@ from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import maybe_async
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
+from streams.runtime.fetch_sessions import FetchSessions
 from streams.runtime.inbox import FetchedRecord
 from streams.runtime.service_log import service_log
 
@@ -115,7 +116,12 @@ class LaneConsumerClient(driver.AIOKafkaConsumerThread):
         # With any other value a position that is out of the log's range would be reset in silence, which looks like an
         # empty stretch of the log.
         consumer._auto_offset_reset = "none"
+        self._fetch_sessions = FetchSessions(consumer._client)
         return consumer
+
+    def begin_fetch_session(self) -> None:
+        """Let the next fetch ask for every partition."""
+        self._fetch_sessions.forget()
 
     def highwater(self, tp: TP) -> int:
         """The end of what can be read: records behind an open transaction of a publisher are not ours to decide yet."""
@@ -182,6 +188,7 @@ class LaneConsumer(driver.Consumer):
                 return False
             try:
                 await self.seek_wait(dict(positions))
+                cast(LaneConsumerClient, self._thread).begin_fetch_session()
             except Exception:
                 if not still_wanted():
                     return False  # the partitions are no longer ours: seeking them fails by right

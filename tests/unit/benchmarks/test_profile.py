@@ -16,7 +16,7 @@ PROCESS = "Lane._decide (streams/runtime/lane.py:290);CPyDef_adjudicator___Adjud
         (f"{PROCESS};CPyDef_agents___intake___accept (0a__mypyc.so);decode_utf8 (libpython3.so)", "decode and check"),
         (f"{PROCESS};CPyDef_fold___fold (0a__mypyc.so);CPyDef_edits___decide (0a__mypyc.so)", "fold"),
         (f"{PROCESS};fold (streams/adjudication/fold.py:90)", "fold"),
-        (f"{PROCESS};CPyDef_adjudicator____published (0a__mypyc.so);writer (schemas/wire.py:213)", "encode"),
+        (f"{PROCESS};CPyDef_adjudicator____publish (0a__mypyc.so);writer (schemas/wire.py:213)", "encode"),
         (f"{PROCESS};CPyDef_patient_state___StoredPatient___store (0a__mypyc.so);encode (msgspec/_core.so)", "patient state"),
         (PROCESS, "around the fold"),
         ("Lane._commit (streams/runtime/lane.py:332);LaneProducer.publish (streams/runtime/transactions.py:81)", "produce"),

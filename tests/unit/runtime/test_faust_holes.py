@@ -145,6 +145,9 @@ class BrokerThread:
     async def seek_wait(self, positions: Any) -> None:
         self.calls.append(f"seek to {positions[FACTS]}")
 
+    def begin_fetch_session(self) -> None:
+        """Nothing is remembered here."""
+
 
 def consumer_with(app: LaneApp) -> tuple[LaneConsumer, BrokerThread]:
     consumer = app.consumer

@@ -201,7 +201,7 @@ def _forget_a_patient(system: System) -> None:
 def _forget_a_fact_in_the_table(system: System) -> None:
     stored = StoredPatient.load("pt-0001", system.table.get)
     stored.record.claims["A"] = stored.record.claims["A"]._replace(patient_control_number="other")
-    stored.touch_claims(["A"])
+    stored.touch_claim("A")
     stored.store(system.table.__setitem__)
 
 
@@ -210,7 +210,7 @@ def _set_the_table_back(system: System) -> None:
     stored = StoredPatient.load("pt-0001", system.table.get)
     position = stored.record.positions["B", 1]
     stored.record.positions["B", 1] = position._replace(version=1)
-    stored.touch_claims(["B"])
+    stored.touch_claim("B")
     stored.store(system.table.__setitem__)
 
 
@@ -218,7 +218,7 @@ def _change_a_ruling_in_the_table(system: System) -> None:
     stored = StoredPatient.load("pt-0001", system.table.get)
     position = stored.record.positions["A", 1]
     stored.record.positions["A", 1] = position._replace(ruling=position.ruling._replace(paid_cents=1))
-    stored.touch_claims(["A"])
+    stored.touch_claim("A")
     stored.store(system.table.__setitem__)
 
 
