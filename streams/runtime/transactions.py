@@ -135,7 +135,7 @@ class LaneProducer:
                 return await request
         except ProducerFenced as exc:
             raise LaneFencedError(
-                f"partition {self._partition} was taken over by another worker",
+                f"partition {self._partition} was taken over by another worker, or its transaction ran out of time",
                 "This is how a paused or disconnected worker is kept from writing; restart it and it will rejoin",
             ) from exc
         except TimeoutError as exc:
