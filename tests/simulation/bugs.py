@@ -56,8 +56,8 @@ BUGS: tuple[Bug, ...] = (
         "drop the last record of a batch",
         Lane,
         "_decide",
-        "held.processor.process(table, batch.records)",
-        "held.processor.process(table, batch.records[:-1] if len(batch.records) > 1 else batch.records)",
+        "self._process(held, table, batch.records)",
+        "self._process(held, table, batch.records[:-1] if len(batch.records) > 1 else batch.records)",
     ),
     Bug(
         "forget a topic's offset",

@@ -39,6 +39,7 @@ class Client(LaneConsumerClient):
         self.consumer = consumer
         self._consumer = kafka
         self._strand = strand
+        self._fetch_sessions = SimpleNamespace(forget=lambda: None)  # the simulated fetch is always a whole one
 
     async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
         return await self._strand.spawn(fun(*args, **kwargs))
