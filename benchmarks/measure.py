@@ -29,8 +29,7 @@ from streams.settings import Settings
 from streams.topics import BILLING_DECISIONS, alter_topics, ensure_topics
 
 ROOT = Path(__file__).parents[1]
-QUIET_SECONDS = 3.0  # all that was expected is there, and nothing new for so long
-STALLED_SECONDS = 20.0  # less is there, and nothing new for so long
+STALLED_SECONDS = 20.0  # less than expected is there, and nothing new for so long
 DEADLINE_SECONDS = 400.0
 READY_SECONDS = 60.0
 WARM_UP_FACTS = 2_000  # behind the agreements, which come first and lead to no output
@@ -188,7 +187,7 @@ class Bench:
                     publish(self.servers, file, warm_up, wanted.facts)
                     begun = time.monotonic()
                 with watch(running.pids):
-                    self._until_done(reader, running, _expected_outputs(system, wanted))
+                    self._until_done(reader, running, _expected_outputs(system, wanted), system.quiet_seconds)
                 ended = reader.progress[-1].at
                 rows = reader.finish()
         assert len(rows) > already, "the last facts lead to outputs"
@@ -317,12 +316,12 @@ class Bench:
         finally:
             running.stop()
 
-    def _until_done(self, reader: _Reader, running: "_Running", expected_outputs: int) -> None:
+    def _until_done(self, reader: _Reader, running: "_Running", expected_outputs: int, quiet_seconds: float) -> None:
         begun = time.monotonic()
         while (now := time.monotonic()) - begun < DEADLINE_SECONDS:
             running.check()
             quiet = now - max(begun, reader.progress[-1].at)
-            if quiet > (QUIET_SECONDS if reader.outputs >= expected_outputs else STALLED_SECONDS):
+            if quiet > (quiet_seconds if reader.outputs >= expected_outputs else STALLED_SECONDS):
                 return
             time.sleep(0.05)
         raise RunFailedError(

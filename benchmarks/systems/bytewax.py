@@ -22,6 +22,7 @@ SYSTEM = System(
     settings="defaults: one worker, recovery store in SQLite with a snapshot every 10 s (no changelog in Kafka)",
     command=command,
     exactly_once=False,
+    quiet_seconds=15.0,  # it stands still while it writes a snapshot, for seconds with so many patients
     deletes_state=False,
 )
 

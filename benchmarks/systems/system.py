@@ -39,6 +39,7 @@ class System:
     decides: bool = True  # False: transport only, without rules
     exactly_once: bool = True
     facts_of: Callable[[int], int] = lambda facts: facts  # fewer for a slow one: a rate does not depend on how many
+    quiet_seconds: float = 3.0  # all that was expected is there, and nothing new for so long: it is done
     deletes_state: bool = True  # a start with an empty folder rebuilds its state from Kafka
 
 

@@ -124,6 +124,12 @@ def test_every_plot_is_well_formed() -> None:
         ElementTree.fromstring(svg)
 
 
+def test_a_pace_that_one_run_did_not_keep_up_with_is_not_drawn() -> None:
+    runs = [paced("ours", keeps_up=True), paced("quix-streams", keeps_up=True), paced("quix-streams", keeps_up=False)]
+    assert "Quix" not in report.drawings(results(*runs))["latency"]
+    assert "Quix" in report.drawings(results(*runs[:2]))["latency"]
+
+
 @pytest.mark.parametrize("most", [0.3, 7, 99, 100, 12_345])
 def test_an_axis_covers_its_values_with_few_steps(most: float) -> None:
     steps = plots._steps(most)
