@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from streams.adjudication.agreements import Agreements
-from streams.adjudication.facts import Claim, ProviderAgreement
+from streams.adjudication.facts import ProviderAgreement
 from streams.adjudication.fold import fold
 from streams.agents.patient_state import StoredPatient
 from streams.events import (
@@ -57,12 +57,7 @@ class Core:
             patient = self._patients[fact.patient_id] = StoredPatient.load(fact.patient_id, get)
         step = fold(patient.record, fact, self._agreements, self._policy)
         if step.changed:
-            if isinstance(fact, Claim):
-                patient.touch_claim(fact.claim_id)
-            else:
-                patient.touch_head()
-            for decision in step.decisions:
-                patient.touch_claim(decision.claim_id)
+            patient.touch(fact, step)
             patient.store(put)
         key = fact.patient_id.encode()
         decided = [

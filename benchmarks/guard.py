@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.figures import percentile
 from streams.adjudication.agreements import Agreements
-from streams.adjudication.facts import Claim, ProviderAgreement
+from streams.adjudication.facts import ProviderAgreement
 from streams.adjudication.fold import fold
 from streams.agents.patient_state import StoredPatient
 from streams.events import decision_to_avro, fact_from_avro, fact_to_avro, notice_to_avro
@@ -123,12 +123,7 @@ class _Engine:
                 patient = self._patients[fact.patient_id] = StoredPatient.load(fact.patient_id, lambda _key: None)
             step = fold(patient.record, fact, self._agreements, self._policy)
             if step.changed:
-                if isinstance(fact, Claim):
-                    patient.touch_claim(fact.claim_id)
-                else:
-                    patient.touch_head()
-                for decision in step.decisions:
-                    patient.touch_claim(decision.claim_id)
+                patient.touch(fact, step)
                 patient.store(lambda _key, stored: changelog.append(len(stored)))
             decisions += len(step.decisions)
             published += sum(len(decision_to_avro(decision)) for decision in step.decisions)

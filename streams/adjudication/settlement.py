@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from .agreements import Agreements
 from .decisions import DENIED, PAID, Adjustment, Because, Ruling, new
 from .edits import BilledLine, Finding, decide, signature, voided
-from .facts import ORIGINAL, S0353, S0354, Cents, Claim
+from .facts import ORIGINAL, S0353, S0354, S_CODES, Cents, Claim
 from .live import Place, Roll, call_the_roll
 from .policy import Policy
 from .pricing import price
@@ -58,9 +58,7 @@ class Settlement(Settling):
         """The lines of a claim that are in scope, in the hands of the profile of its received date."""
         profile = self._policy.on(claim.received_date)
         return [
-            BilledLine(claim, line, profile, bad_reference)
-            for line in claim.lines
-            if line.procedure_code in (S0353, S0354)
+            BilledLine(claim, line, profile, bad_reference) for line in claim.lines if line.procedure_code in S_CODES
         ]
 
     def passes_under(self, agreements: Agreements, policy: Policy) -> bool:

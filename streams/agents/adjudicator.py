@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streams.adjudication.decisions import new
-from streams.adjudication.facts import Claim, PatientFact, ProviderAgreement, ReadjudicationRequested
+from streams.adjudication.facts import PatientFact, ProviderAgreement, ReadjudicationRequested
 from streams.adjudication.fold import Step, fold
 from streams.adjudication.policy import Policy
 from streams.agents.agreement_book import AgreementBook
@@ -102,7 +102,7 @@ class Adjudicator:
                 patient = self._patient(table, fact.patient_id)
                 step = fold(patient.record, fact, self._book.agreements, self._policy)
                 if step.changed:
-                    _touch(patient, fact, step)
+                    patient.touch(fact, step)
                     touched[fact.patient_id] = patient
                 if step.refusal is None:
                     tally.add(record.topic, step)
@@ -126,15 +126,6 @@ class Adjudicator:
             patient = StoredPatient.load(patient_id, table.get)
             self._cache.put(patient)
         return patient
-
-
-def _touch(patient: StoredPatient, fact: PatientFact, step: Step) -> None:
-    if isinstance(fact, Claim):
-        patient.touch_claim(fact.claim_id)
-    else:
-        patient.touch_head()
-    for decision in step.decisions:
-        patient.touch_claim(decision.claim_id)
 
 
 def _publish(step: Step, cause: InputRecord, outputs: list[OutputRecord]) -> None:

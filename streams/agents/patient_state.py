@@ -22,9 +22,8 @@ from typing import Final
 
 import msgspec
 
-from streams.adjudication.facts import (
-    PatientFact,
-)
+from streams.adjudication.facts import Claim, PatientFact
+from streams.adjudication.fold import Step
 from streams.adjudication.record import PatientRecord
 from streams.agents.stored_values import Head, Segment
 from streams.runtime.failure import WorkerFailure
@@ -109,6 +108,15 @@ class StoredPatient:
         for claim_id, line_number, position in segment.positions:
             self.record.positions[claim_id, line_number] = position
         self._segments[number] = (claim_ids, size_bytes)
+
+    def touch(self, fact: PatientFact, step: Step) -> None:
+        """A fact was taken in, and this came of it."""
+        if isinstance(fact, Claim):
+            self.touch_claim(fact.claim_id)
+        else:
+            self.touch_head()
+        for decision in step.decisions:
+            self.touch_claim(decision.claim_id)
 
     def touch_head(self) -> None:
         """A fact other than a claim was taken in."""
