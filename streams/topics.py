@@ -88,6 +88,10 @@ class Topic(NamedTuple):
             "max.message.bytes": str(self.max_message_bytes),
             "min.insync.replicas": str(min_insync_replicas),
         }
+        if self.written_by == "the worker":
+            # When a record was published is Kafka's to say. With the worker's own clock, one that is an hour fast stops it: Kafka
+            # refuses such a record (message.timestamp.after.max.ms).
+            configs["message.timestamp.type"] = "LogAppendTime"
         if self.compacted:
             configs["delete.retention.ms"] = str(TOMBSTONE_RETENTION_SECONDS * 1000)
             # only whole segments are compacted, and recovery reads what is not: smaller than Kafka's 1 GiB

@@ -101,6 +101,12 @@ def test_facts_are_kept_for_ever_and_the_changelog_is_compacted(
     facts = configs(admin, CLAIM_RECEIVED)
     assert (facts["cleanup.policy"], facts["retention.ms"], facts["retention.bytes"]) == ("delete", "-1", "-1")
     assert configs(admin, changelog_topic("pathway-billing"))["cleanup.policy"] == "compact"
+    by_kafkas_clock = {
+        topic.name
+        for topic in declared_topics("pathway-billing")
+        if configs(admin, topic.name)["message.timestamp.type"] == "LogAppendTime"
+    }
+    assert by_kafkas_clock == {*OUTPUT_TOPICS, changelog_topic("pathway-billing")}
 
 
 def test_the_largest_fact_fits_into_the_dead_letters_with_its_headers(

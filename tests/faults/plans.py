@@ -62,14 +62,15 @@ FULL = (
 """A million events and a hundred kills. Each run has a broker of its own."""
 
 
-def _short(name: str, *faults: Fault, workers: int) -> Run:
+def _short(name: str, *faults: Fault, workers: int, events: int = 500) -> Run:
     doses = tuple((fault, 1) for fault in faults)
-    return Run(name, doses, events=500, rate=100.0, workers=workers, in_order=True, longest_cut_seconds=3.0)
+    return Run(name, doses, events=events, rate=100.0, workers=workers, in_order=True, longest_cut_seconds=3.0)
 
 
 SHORT = (
     _short("processes", REPEATED, KILL, TERMINATE, PAUSE, workers=2),
-    _short("steps and clocks", DIE_AT_ALL, CLOCK, workers=1),
+    # Of a worker without work nobody sees that its clock was set
+    _short("steps and clocks", CLOCK, DIE_AT_ALL, workers=1, events=3_000),
     _short("broker and network", NETWORK_HANG, NETWORK_RESET, NETWORK_SLOW, BROKER_RESTART, BROKER_KILL, workers=1),
     _short("stores", STORE_DELETED, STORE_FLIPPED, DISK_FULL, READ_ONLY, workers=1),
     _short("input and state", SHUFFLED, POISON, STATE_FORMAT, REPLAYED, workers=2),
