@@ -61,8 +61,7 @@ class Population:
                 for begin in range(0, len(its), _TRANSACTION_PATIENTS):
                     chosen = its[begin : begin + _TRANSACTION_PATIENTS]
                     changes = [change for number in chosen for change in self.stored(number)]
-                    await producer.begin()
-                    await producer.delivered(await producer.publish([], changes))
+                    await producer.publish([], changes)
                     await producer.commit()
                     records += len(changes)
             finally:

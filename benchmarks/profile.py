@@ -34,8 +34,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "encode": ("adjudicator____publish", "_publish (streams/agents/"),
     "patient state": ("StoredPatient", "patient_state", "streams/runtime/stores/", "streams/runtime/table.py"),
     "around the fold": ("adjudicator___Adjudicator___process", "streams/agents/adjudicator.py"),
-    "produce": ("LaneProducer.publish", "LaneProducer._send", "LaneProducer._submit", "SendProduceReq", "_send_produce_req"),
-    "commit": ("LaneProducer", "Lane._commit", "aiokafka/producer/"),
+    "produce": ("LaneProducer.publish", "TransactionalProducer.pack", "TransactionalProducer._p"),
+    "commit": ("LaneProducer", "Lane._commit", "runtime/producer.py"),
     "requests and answers": ("aiokafka/conn.py", "aiokafka/client.py"),
 }  # fmt: skip
 """What a frame of each stage has in its name or file. The rest is the event loop and the lanes' own bookkeeping."""

@@ -298,6 +298,7 @@ class Lanes(mode.Service):
             self._make_processor,
             cast(LaneConsumer, self.app.consumer),
             self._turn,
+            self._linger_seconds,
             self.fail,
             self._on_step,
         )
@@ -320,6 +321,11 @@ class Lanes(mode.Service):
             or self.app.consumer_generation_id != generation
             or self.should_stop
         )
+
+    def _linger_seconds(self) -> float:
+        """How long a lane waits for more records before a transaction of few."""
+        settings = self.settings
+        return min(settings.linger_seconds_a_lane * len(self._lanes), settings.longest_linger_seconds)
 
     def _set_ready(self, ready: bool) -> None:
         self.ready = ready

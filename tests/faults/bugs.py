@@ -3,12 +3,11 @@
 A bug is put into a worker's process (tests.faults.worker) and shows itself in a scenario made for it.
 """
 
-import asyncio
 import dataclasses
 import functools
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import aiokafka
@@ -16,14 +15,14 @@ import aiokafka
 from streams.adjudication.agreements import Agreements
 from streams.adjudication.facts import ProviderAgreement
 from streams.agents import adjudicator, intake
-from streams.runtime import lane, recovery, transactions
+from streams.runtime import lane, recovery
 from streams.runtime.dead_letters import Reason
-from streams.runtime.failure import WorkerFailure
 from streams.runtime.inbox import Batch, Inbox
 from streams.runtime.lanes import Lanes
 from streams.runtime.position import POSITION_KEY, Position
 from streams.runtime.processor import InputRecord, OutputRecord
-from streams.runtime.transactions import LaneProducer, Publication
+from streams.runtime.producer import RecordBatch, TransactionalProducer
+from streams.runtime.transactions import LaneProducer
 from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, DEAD_LETTERS
 
 
@@ -45,8 +44,7 @@ def commit_before_send() -> None:
     ) -> None:
         await commit(self, held, [], changes, position, with_group_offsets=with_group_offsets)
         if outputs:
-            await held.producer.begin()
-            await held.producer.publish(outputs, [])
+            await held.producer.publish(outputs, [(POSITION_KEY, position.encode())])
             await held.producer.commit()
 
     lane.Lane._commit = _commit  # type: ignore[method-assign]
@@ -55,11 +53,12 @@ def commit_before_send() -> None:
 def skip_fence() -> None:
     """Each worker has a transactional id of its own, so that nobody fences the former owner of a partition."""
 
-    def producer(**options: Any) -> Any:
-        options["transactional_id"] += f"-{uuid.uuid4().hex}"
-        return aiokafka.AIOKafkaProducer(**options)
+    make = TransactionalProducer.__init__
 
-    transactions.aiokafka = _With(aiokafka, AIOKafkaProducer=producer)  # type: ignore[attr-defined]
+    def make_another(self: Any, transactional_id: str, *args: Any, **kwargs: Any) -> None:
+        make(self, f"{transactional_id}-{uuid.uuid4().hex}", *args, **kwargs)
+
+    TransactionalProducer.__init__ = make_another  # type: ignore[method-assign]
 
 
 def accept_stale_generation() -> None:
@@ -135,7 +134,7 @@ def publish_outside_the_transaction() -> None:
     """Outputs go through a plain producer, and are visible before the commit."""
     publish = LaneProducer.publish
 
-    async def publish_at_once(self: Any, outputs: Iterable[OutputRecord], changelog: Any) -> Publication:
+    async def publish_at_once(self: Any, outputs: Iterable[OutputRecord], changelog: Any) -> int:
         plain = aiokafka.AIOKafkaProducer(bootstrap_servers=self._settings.bootstrap_servers)
         await plain.start()
         for output in outputs:
@@ -150,33 +149,26 @@ def publish_outside_the_transaction() -> None:
 
 def ignore_a_failed_send() -> None:
     """A record batch is not delivered, and nobody looks."""
-    submit, count = LaneProducer._submit, 0
+    produce, count = TransactionalProducer._produce_to, 0
 
-    async def fail_the_second(self: Any, batch: Any, topic: str, publication: Publication, *, changelog: bool) -> None:
+    async def lose_the_second(self: Any, leader: int, batches: Sequence[RecordBatch]) -> dict[str, int]:
         nonlocal count
-        count += topic == BILLING_DECISIONS
-        if topic != BILLING_DECISIONS or count != 2:
-            await submit(self, batch, topic, publication, changelog=changelog)
-            return
-        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        failed.set_exception(WorkerFailure("not delivered", "Nothing"))
-        publication.add(topic, batch.record_count(), failed, changelog=changelog)
+        count += any(batch.topic == BILLING_DECISIONS for batch in batches)
+        if count != 2:
+            return await produce(self, leader, batches)
+        count += 1
+        self._sequences[BILLING_DECISIONS] -= sum(b.records for b in batches if b.topic == BILLING_DECISIONS)
+        kept = [batch for batch in batches if batch.topic != BILLING_DECISIONS]
+        return {**await produce(self, leader, kept), BILLING_DECISIONS: 0}
 
-    look = Publication.delivered
-
-    async def look_away(self: Publication) -> None:
-        self._sent = [(topic, sent) for topic, sent in self._sent if not sent.done() or sent.exception() is None]
-        await look(self)
-
-    LaneProducer._submit = fail_the_second  # type: ignore[method-assign]
-    Publication.delivered = look_away  # type: ignore[method-assign]
+    TransactionalProducer._produce_to = lose_the_second  # type: ignore[method-assign]
 
 
 def publish_a_batch_twice() -> None:
     """The outputs of a batch are sent a second time, as a retry would that does not know the first."""
     publish = LaneProducer.publish
 
-    async def publish_twice(self: Any, outputs: Iterable[OutputRecord], changelog: Any) -> Publication:
+    async def publish_twice(self: Any, outputs: Iterable[OutputRecord], changelog: Any) -> int:
         outputs = list(outputs)
         return await publish(self, outputs * 2, changelog)
 

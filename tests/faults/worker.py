@@ -3,6 +3,7 @@
 The command and everything in it are the product's; only what the orders say is changed from outside.
 """
 
+import asyncio
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 STEPS = ("before begin", "submitted", "sent", "before commit", "committed", "stored")
-"""The lane's own steps, and `submitted`: after each single send of a record batch."""
+"""The lane's own steps, and `submitted`: record batches are under way, and their answer has not come."""
 
 DIED = 9
 
@@ -64,9 +65,9 @@ def _pause() -> None:
 
 def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
     from streams.runtime.lane import Lane
-    from streams.runtime.transactions import LaneProducer
+    from streams.runtime.producer import TransactionalProducer
 
-    make, commit, submit = Lane.__init__, Lane._commit, LaneProducer._submit
+    make, commit, produce = Lane.__init__, Lane._commit, TransactionalProducer._produce_to
     reached = 0
     # Lanes commit side by side; each commit runs in its lane's task
     publishes: ContextVar[bool] = ContextVar("publishes", default=False)
@@ -86,13 +87,15 @@ def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
         publishes.set(bool(outputs))
         await commit(self, held, outputs, *args, **kwargs)
 
-    async def watched_submit(*args: Any, **kwargs: Any) -> None:
-        await submit(*args, **kwargs)
+    async def watched_produce(*args: Any) -> dict[str, int]:
+        answer = asyncio.create_task(produce(*args))
+        await asyncio.sleep(0)  # the request goes out
         on_step("submitted")
+        return await answer
 
     Lane.__init__ = watched_make  # type: ignore[method-assign]
     Lane._commit = watched_commit  # type: ignore[method-assign]
-    LaneProducer._submit = watched_submit  # type: ignore[method-assign]
+    TransactionalProducer._produce_to = watched_produce  # type: ignore[method-assign]
 
 
 def _step_the_clock(seed: int, every_seconds: float) -> None:

@@ -19,7 +19,7 @@ from unittest import mock
 from streams.runtime import lane
 from streams.runtime.inbox import Inbox
 from streams.runtime.lane import Lane
-from streams.runtime.transactions import Publication
+from streams.runtime.producer import TransactionalProducer
 from tests.simulation import clients
 
 
@@ -36,9 +36,9 @@ class Bug(NamedTuple):
 
 _COMMIT_AND_STORE = """        await held.producer.commit()
         self._on_step("committed")
-        held.store.apply(changes, publication.next_changelog_offset())
+        held.store.apply(changes, changelog_end)
 """
-_STORE_AND_COMMIT = """        held.store.apply(changes, publication.next_changelog_offset())
+_STORE_AND_COMMIT = """        held.store.apply(changes, changelog_end)
         await held.producer.commit()
         self._on_step("committed")
 """
@@ -46,10 +46,10 @@ _STORE_AND_COMMIT = """        held.store.apply(changes, publication.next_change
 BUGS: tuple[Bug, ...] = (
     Bug(
         "skip the fence",
-        clients.SimulatedProducer,
-        "start",
-        "lambda: broker.init_producer_id(transactional_id, self)",
-        "lambda: broker.epochs.setdefault(transactional_id, 1)",
+        clients.SimulatedClient,
+        "_init_producer_id",
+        "self._broker.init_producer_id(request.transactional_id, self)",
+        "self._broker.epochs.setdefault(request.transactional_id, 1)",
     ),
     Bug("store before commit", Lane, "_commit", _COMMIT_AND_STORE, _STORE_AND_COMMIT),
     Bug(
@@ -74,13 +74,26 @@ BUGS: tuple[Bug, ...] = (
         "changes = {**changes, POSITION_KEY: position.encode()}",
         "changes = changes or {POSITION_KEY: position.encode()}",
     ),
-    Bug("commit behind a refused batch", Publication, "delivered", "if cause is not None:", "if False:"),
     Bug(
-        "do not wait for what was sent",
-        Lane,
-        "_commit",
-        "        await held.producer.delivered(publication)\n",
-        "",
+        "commit behind a refused batch",
+        TransactionalProducer,
+        "_produce_to",
+        "raise RefusedBatchError(topic) from error",
+        "ends[topic] = self._sequences[topic]",
+    ),
+    Bug(
+        "take for delivered what was not answered",
+        TransactionalProducer,
+        "_produce_to",
+        "            await self._note(exc)\n",
+        "            ends = {batch.topic: self._sequences[batch.topic] for batch in batches}\n",
+    ),
+    Bug(
+        "number the record batches of a transaction alike",
+        TransactionalProducer,
+        "_packed",
+        "self._sequences.get(topic, 0) + count",
+        "self._sequences.get(topic, 0)",
     ),
     Bug(
         "go on after a failure",

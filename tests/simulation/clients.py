@@ -1,17 +1,38 @@
-"""What stands in for aiokafka's producer and consumer. They keep its order of things, its holes included:
+"""What stands in for aiokafka's client and consumer.
 
-- a record batch that is refused does not stop the commit behind it (`flush_for_commit` waits, and looks at nothing)
-- a commit that is cancelled goes on; the sender does not know that nobody waits
-- what is fetched is taken at the position where the consumer stands when the answer comes
+The producer above the client is the real one, down to the bytes of its record batches. The consumer keeps aiokafka's order of
+things, its hole included: what is fetched is taken at the position where the consumer stands when the answer comes.
 """
 
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import (
+    BrokerResponseError,
+    ConcurrentTransactions,
+    InvalidProducerEpoch,
+    MessageSizeTooLargeError,
+    NotEnoughReplicasError,
+    ProducerFenced,
+)
+from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v7
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest,
+    AddOffsetsToTxnRequest_v0,
+    AddPartitionsToTxnRequest,
+    AddPartitionsToTxnRequest_v0,
+    EndTxnRequest,
+    EndTxnRequest_v0,
+    InitProducerIdRequest,
+    InitProducerIdRequest_v0,
+    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequest_v0,
+)
+from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import TopicPartition
 
 from tests.simulation.kafka import Broker, Network, Record
@@ -38,128 +59,111 @@ class Connection:
         return self.network.request(self.process, apply, in_transaction=in_transaction, to_group=to_group)
 
 
-class Batch:
-    """aiokafka's batch builder; `size` is its limit in bytes."""
+class SimulatedClient:
+    """aiokafka's client as a transactional producer uses it: requests as they go over the wire, and the broker's answers."""
 
-    def __init__(self, size: int, *_: Any, **__: Any) -> None:
-        self._left = min(size, 400)  # so that a transaction is more than one batch a topic
-        self.messages: list[tuple[bytes | None, bytes | None, Any]] = []
-
-    def append(self, *, key: bytes | None, value: bytes | None, timestamp: Any, headers: Any) -> object | None:
-        self._left -= len(key or b"") + len(value or b"")
-        if self._left < 0 and self.messages:
-            return None
-        self.messages.append((key, value, headers))
-        return self
-
-    def record_count(self) -> int:
-        return len(self.messages)
-
-    def close(self) -> None:
-        """Nothing is built."""
-
-
-class Sent:
-    """aiokafka's RecordMetadata."""
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-
-
-class SimulatedProducer:
-    """A transactional producer."""
-
-    def __init__(self, connection: Connection, *, transactional_id: str, max_batch_size: int, **_: Any) -> None:
+    def __init__(self, connection: Connection, **_: Any) -> None:
+        self.cluster = SimpleNamespace(unauthorized_topics=(), leader_for_partition=lambda tp: 0)
         self._connection = connection
         self._broker = connection.broker
-        self._id = transactional_id
-        self._max_batch_size = max_batch_size
-        self._epoch = 0
-        self._added: set[TopicPartition] = set()
-        self._deliveries: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._fatal: Exception | None = None
 
-    async def start(self) -> None:
-        broker, transactional_id = self._broker, self._id
-        self._epoch = await self._connection.request(
-            lambda: broker.init_producer_id(transactional_id, self), in_transaction=True
-        )
+    async def bootstrap(self) -> None: ...
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """An open transaction stays open."""
 
-    async def begin_transaction(self) -> None:
-        if self._fatal is not None:
-            raise self._fatal
-        self._added.clear()
-        self._deliveries.clear()
+    async def force_metadata_update(self) -> bool:
+        return True
 
-    def create_batch(self) -> Batch:
-        return Batch(self._max_batch_size)
+    async def coordinator_lookup(self, kind: int, key: str) -> int:
+        return 0
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> "asyncio.Future[Sent]":
-        tp = TopicPartition(topic, partition)
-        future: asyncio.Future[Sent] = self._connection.loop.create_future()
-        before = self._deliveries.get(tp)
-        self._deliveries[tp] = self._connection.loop.create_task(self._deliver(tp, batch.messages, before, future))
-        return future
+    async def send(self, node_id: int, request: Any) -> Any:
+        built = request.build(_NEWEST[type(request)])
+        answer = {
+            InitProducerIdRequest: self._init_producer_id,
+            AddPartitionsToTxnRequest: self._add_partitions,
+            ProduceRequest: self._produce,
+            AddOffsetsToTxnRequest: self._add_offsets,
+            TxnOffsetCommitRequest: self._commit_offsets,
+            EndTxnRequest: self._end,
+        }[type(request)]
+        return await self._connection.request(lambda: answer(built), in_transaction=True)
 
-    async def send_offsets_to_transaction(self, offsets: Mapping[TopicPartition, Any], group_id: str) -> None:
-        positions = {tp: offset.offset for tp, offset in offsets.items()}
-        broker, transactional_id, epoch = self._broker, self._id, self._epoch
-        await self._guarded(
-            self._connection.request(
-                lambda: broker.add_offsets(transactional_id, epoch, self, positions), in_transaction=True
-            )
+    def _init_producer_id(self, request: Any) -> Any:
+        epoch = self._broker.init_producer_id(request.transactional_id, self)
+        if epoch is None:
+            return SimpleNamespace(error_code=ConcurrentTransactions.errno)
+        return SimpleNamespace(error_code=0, producer_id=1, producer_epoch=epoch)
+
+    def _add_partitions(self, request: Any) -> Any:
+        errors = []
+        for topic, partitions in request.topics:
+            for partition in partitions:
+                tp = TopicPartition(topic, partition)
+                code = _code(self._broker.add_partition, request.transactional_id, request.producer_epoch, self, tp)
+                errors.append((topic, [(partition, code)]))
+        return SimpleNamespace(errors=errors)
+
+    def _produce(self, request: Any) -> Any:
+        return SimpleNamespace(
+            topics=[
+                (topic, [(partition, *self._append(request.transactional_id, TopicPartition(topic, partition), data))])
+                for topic, partitions in request.topics
+                for partition, data in partitions
+            ]
         )
 
-    async def commit_transaction(self) -> None:
-        if self._fatal is not None:
-            raise self._fatal
-        await asyncio.shield(self._connection.loop.create_task(self._commit()))
-
-    async def _commit(self) -> None:
-        if self._deliveries:
-            await asyncio.wait(list(self._deliveries.values()))
-        broker, transactional_id, epoch = self._broker, self._id, self._epoch
-        await self._guarded(
-            self._connection.request(lambda: broker.end_transaction(transactional_id, epoch), in_transaction=True)
-        )
-
-    async def _deliver(
-        self,
-        tp: TopicPartition,
-        messages: list[Any],
-        before: "asyncio.Task[None] | None",
-        future: "asyncio.Future[Sent]",
-    ) -> None:
-        broker, transactional_id, epoch, request = self._broker, self._id, self._epoch, self._connection.request
+    def _append(self, transactional_id: str, tp: TopicPartition, data: bytes) -> tuple[int, int]:
+        """Error code and offset."""
+        if self._connection.rng.random() < self._connection.refused_batches:
+            return MessageSizeTooLargeError.errno, -1
+        if self._connection.rng.random() < 0.01:
+            return NotEnoughReplicasError.errno, -1
+        batch = DefaultRecordBatch(bytes(data))
         try:
-            if before is not None:
-                await before
-            if tp not in self._added:
-                await request(lambda: broker.add_partition(transactional_id, epoch, self, tp), in_transaction=True)
-                self._added.add(tp)
-            if self._connection.rng.random() < self._connection.refused_batches:
-                raise MessageSizeTooLargeError  # noqa: TRY301  # as the broker would
-            offset = await request(
-                lambda: broker.produce(transactional_id, epoch, self, tp, messages), in_transaction=True
-            )
-            if not future.done():
-                future.set_result(Sent(offset))
-        except Exception as exc:  # noqa: BLE001  # handed on
-            if isinstance(exc, ProducerFenced):
-                self._fatal = exc
-            if not future.done():
-                future.set_exception(exc)
-                future.exception()  # seen
+            return 0, self._broker.produce(transactional_id, self, tp, batch)
+        except (BrokerResponseError, ProducerFenced) as exc:
+            return _errno(exc), -1
 
-    async def _guarded(self, request: Awaitable[Any]) -> None:
-        try:
-            await request
-        except ProducerFenced as exc:
-            self._fatal = exc
-            raise
+    def _add_offsets(self, request: Any) -> Any:
+        code = _code(self._broker.add_offsets, request.transactional_id, request.producer_epoch, self, {})
+        return SimpleNamespace(error_code=code)
+
+    def _commit_offsets(self, request: Any) -> Any:
+        offsets = {
+            TopicPartition(topic, partition): offset
+            for topic, partitions in request.topics
+            for partition, offset, _ in partitions
+        }
+        code = _code(self._broker.add_offsets, request.transactional_id, request.producer_epoch, self, offsets)
+        return SimpleNamespace(errors=[(tp.topic, [(tp.partition, code)]) for tp in offsets])
+
+    def _end(self, request: Any) -> Any:
+        code = _code(self._broker.end_transaction, request.transactional_id, request.producer_epoch)
+        return SimpleNamespace(error_code=code)
+
+
+_NEWEST = {
+    InitProducerIdRequest: InitProducerIdRequest_v0,
+    AddPartitionsToTxnRequest: AddPartitionsToTxnRequest_v0,
+    ProduceRequest: ProduceRequest_v7,
+    AddOffsetsToTxnRequest: AddOffsetsToTxnRequest_v0,
+    TxnOffsetCommitRequest: TxnOffsetCommitRequest_v0,
+    EndTxnRequest: EndTxnRequest_v0,
+}
+
+
+def _code(ask: Callable[..., bool], *args: Any) -> int:
+    """The broker's answer as an error code; False means: ask again."""
+    try:
+        return 0 if ask(*args) else int(ConcurrentTransactions.errno)
+    except (BrokerResponseError, ProducerFenced) as exc:
+        return _errno(exc)
+
+
+def _errno(exc: Exception) -> int:
+    return int(InvalidProducerEpoch.errno if isinstance(exc, ProducerFenced) else exc.errno)  # type: ignore[attr-defined]
 
 
 class _State:
@@ -323,8 +327,8 @@ class Aiokafka:
         self._connections = connections
         self._most_records = most_records
 
-    def AIOKafkaProducer(self, **kwargs: Any) -> SimulatedProducer:  # noqa: N802  # aiokafka's name
-        return SimulatedProducer(self._connections[running_strand().process], **kwargs)
+    def AIOKafkaClient(self, **kwargs: Any) -> SimulatedClient:  # noqa: N802  # aiokafka's name
+        return SimulatedClient(self._connections[running_strand().process], **kwargs)
 
     def AIOKafkaConsumer(self, **_: Any) -> SimulatedKafkaConsumer:  # noqa: N802  # aiokafka's name
         return SimulatedKafkaConsumer(self._connections[running_strand().process], self._most_records)

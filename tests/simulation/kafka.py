@@ -2,8 +2,9 @@
 
 What it keeps of the real one: offsets with holes (markers, aborted records, compaction), the last stable offset, producer
 epochs that fence, markers that are written some time after a commit was decided and answered, offsets that become visible
-with their transaction, a transaction that is aborted when its time is over, generations, and requests that are applied
-although nobody hears the answer. What it takes as given: the log is durable, a producer's retry is not written twice.
+with their transaction, a transaction that is aborted when its time is over, a record batch that is known by its sequence number
+when it is sent again, generations, and requests that are applied although nobody hears the answer. What it takes as given: the
+log is durable.
 """
 
 import asyncio
@@ -12,7 +13,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, ProducerFenced, UnknownError
+from aiokafka.errors import (
+    InvalidTxnState,
+    KafkaConnectionError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
+from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import TopicPartition
 
 from tests.simulation.loop import Process, SimulatedLoop
@@ -50,6 +59,15 @@ class Transaction:
         self.partitions: set[TopicPartition] = set()
         self.records: list[Record] = []
         self.offsets: dict[TopicPartition, int] = {}
+
+
+class _LastBatch(NamedTuple):
+    """What the broker remembers of a producer in a partition (it remembers five; one is ever under way here)."""
+
+    epoch: int
+    sequence: int
+    next_sequence: int
+    offset: int
 
 
 class Log:
@@ -263,6 +281,7 @@ class Broker:
         self.logs: dict[TopicPartition, Log] = {}
         self.epochs: dict[str, int] = {}
         self.running: dict[str, Transaction] = {}
+        self._last_batches: dict[tuple[str, TopicPartition], _LastBatch] = {}
         self.group_offsets: dict[TopicPartition, int] = {}
         self.auditor: Auditing = Auditing()
 
@@ -302,17 +321,28 @@ class Broker:
         transaction.partitions.add(tp)
         return True
 
-    def produce(self, transactional_id: str, epoch: int, owner: object, tp: TopicPartition, messages: list[Any]) -> int:
-        """The offset of the first record."""
-        self._check_epoch(transactional_id, epoch)
+    def produce(self, transactional_id: str, owner: object, tp: TopicPartition, batch: DefaultRecordBatch) -> int:
+        """The offset of the first record; of a batch that it has already, where that is."""
+        self._check_epoch(transactional_id, batch.producer_epoch)
+        last = self._last_batches.get((transactional_id, tp))
+        if last is None or last.epoch != batch.producer_epoch:
+            last = _LastBatch(batch.producer_epoch, -1, 0, -1)
+        if batch.base_sequence == last.sequence:
+            return last.offset
+        if batch.base_sequence != last.next_sequence:
+            raise OutOfOrderSequenceNumber
         transaction = self.running.get(transactional_id)
         if transaction is None or transaction.state != OPEN or tp not in transaction.partitions:
-            raise UnknownError("not part of a running transaction")
+            raise InvalidTxnState
         log = self.log(*tp)
         first = log.end
         timestamp = int(self._loop.time() * 1000)
-        for key, value, headers in messages:
-            log.append(key, value, headers, timestamp, transaction)
+        for record in batch:
+            log.append(record.key, record.value, record.headers, timestamp, transaction)
+        next_sequence = batch.base_sequence + log.end - first
+        self._last_batches[transactional_id, tp] = _LastBatch(
+            batch.producer_epoch, batch.base_sequence, next_sequence, first
+        )
         return first
 
     def add_offsets(
@@ -327,9 +357,12 @@ class Broker:
     def end_transaction(self, transactional_id: str, epoch: int) -> bool:
         self._check_epoch(transactional_id, epoch)
         running = self.running.get(transactional_id)
-        if running is not None and running.state == OPEN:
+        if running is None:
+            return True  # it was ended, and nobody heard of it
+        if running.state == OPEN:
             self._end(running, COMMITTED)
-        return True
+            return True
+        return False
 
     def abort_publisher(self, transaction: Transaction) -> None:
         self._end(transaction, ABORTED)
@@ -413,9 +446,12 @@ class Network:
         if now < open_at:
             self._loop.world_later(open_at - now + self._latency() * 4, self._again, process, apply, future, risky)
             return
-        draw = self._rng.random() if self.trouble else 1.0
-        if risky and draw < self.trouble * 0.15:
+        fate = self._rng.random() / self.trouble if self.trouble else 1.0  # from 1 on: nothing happens
+        if risky and fate < 0.1:
             return  # lost for good, and not done
+        if risky and fate < 0.3:
+            self._loop.world_later(self._latency(), _refuse, future, KafkaConnectionError("lost, and not done"))
+            return
         try:
             result = apply()
         except KafkaError as exc:
@@ -430,12 +466,12 @@ class Network:
         if result is None or result is False:
             self._loop.world_later(0.002 + self._latency(), self._again, process, apply, future, risky)
             return
-        if risky and draw < self.trouble * 0.3:
+        if risky and fate < 0.4:
             return  # done, and nobody hears of it
-        if risky and draw < self.trouble * 0.4:
-            self._loop.world_later(self._latency(), _refuse, future, UnknownError("done all the same"))
+        if risky and fate < 0.7:
+            self._loop.world_later(self._latency(), _refuse, future, KafkaConnectionError("done all the same"))
             return
-        late = self._rng.random() * 3 if draw < self.trouble else 0.0
+        late = self._rng.random() * 3 if fate < 1.0 else 0.0
         self._deliver_later(late + self._latency(process), process, future, result)
 
     def _again(self, process: Process, apply: Callable[[], Any], future: "asyncio.Future[Any]", risky: bool) -> None:

@@ -14,12 +14,12 @@ from unittest import mock
 
 import msgspec
 
-from streams.runtime import lane, lanes, recovery, reference, transactions, transport
+from streams.runtime import lane, lanes, producer, recovery, reference, transport
 from streams.runtime.settings import BatchLimits, LaneSettings
 from streams.runtime.stores import Store, StoreIdentity
 from tests.broker.counting import CountingFactory, Event
 from tests.simulation.auditor import AnomalyError, Auditor
-from tests.simulation.clients import Aiokafka, Batch, Connection
+from tests.simulation.clients import Aiokafka, Connection
 from tests.simulation.disk import AuditedMemoryStore, Disk
 from tests.simulation.kafka import Broker, Group, Network, Transaction
 from tests.simulation.loop import Process, SimulatedLoop, running_strand
@@ -89,7 +89,7 @@ class Simulation:
             store="rocksdb" if rng.random() < 0.7 else "memory",
             state_folder=Path("/nowhere"),
             batch=BatchLimits(records=rng.choice((1, 3, 8, 100)), bytes=rng.choice((60, 1_000, 100_000))),
-            linger_seconds=rng.choice((0.0, 0.003)),
+            linger_seconds_a_lane=rng.choice((0.0, 0.0015)),
             group_offsets_every_seconds=rng.choice((0.02, 0.2, 1.0)),
             session_timeout_seconds=1.5,
             heartbeat_seconds=0.15,
@@ -367,7 +367,7 @@ class Simulation:
         return "changelog compacted"
 
     def trouble(self, slot: Slot) -> str | None:
-        self._network.trouble = self._rng.choice((0.02, 0.1))
+        self._network.trouble = self._rng.choice((0.05, 0.2))
         self._loop.world_later(self._rng.random() * 2, self._end_trouble)
         return "answers lost or late"
 
@@ -417,8 +417,9 @@ class Simulation:
                     (transport, "IDLE_SECONDS", 0.1),  # an idle worker's pauses, or most of a run would be these
                     (recovery, "aiokafka", aiokafka),
                     (reference, "aiokafka", aiokafka),
-                    (transactions, "aiokafka", aiokafka),
-                    (transactions, "BatchBuilder", Batch),
+                    (producer, "AIOKafkaClient", aiokafka.AIOKafkaClient),
+                    (producer, "MAX_BATCH_BYTES", 400),  # so that a transaction is more than one batch a topic
+                    (producer, "time", clock),
                 ):
                     stack.enter_context(mock.patch.object(module, name, stand_in))
                 yield

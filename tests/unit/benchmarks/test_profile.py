@@ -20,6 +20,8 @@ PROCESS = "Lane._decide (streams/runtime/lane.py:290);CPyDef_adjudicator___Adjud
         (f"{PROCESS};CPyDef_patient_state___StoredPatient___store (0a__mypyc.so);encode (msgspec/_core.so)", "patient state"),
         (PROCESS, "around the fold"),
         ("Lane._commit (streams/runtime/lane.py:332);LaneProducer.publish (streams/runtime/transactions.py:81)", "produce"),
+        ("LaneProducer.publish (s/transactions.py:8);TransactionalProducer._produce (streams/runtime/producer.py:8)", "produce"),
+        ("LaneProducer.publish (s/transactions.py:8);TransactionalProducer._ask (streams/runtime/producer.py:9)", "commit"),
         ("Lane._commit (streams/runtime/lane.py:332);LaneProducer.commit (streams/runtime/transactions.py:99)", "commit"),
         ("loop_cb_idle_callback (loop.c:92362);epoll_pwait (libc.so.6)", REST),
     ],
