@@ -22,6 +22,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidProducerEpoch,
     KafkaError,
+    LeaderNotAvailableError,
     NoError,
     NotCoordinatorError,
     OperationNotAttempted,
@@ -54,6 +55,9 @@ one's markers are written, which takes some milliseconds (ConcurrentTransactions
 Headers = Sequence[tuple[str, bytes]]
 Message = tuple[bytes | None, bytes | None, Headers]
 """Key, value, headers."""
+
+_Coordinator = tuple[CoordinationType, str]
+"""Of a transactional id, or of a group."""
 
 _FENCED = (InvalidProducerEpoch.errno, 90)  # 90: PRODUCER_FENCED, which aiokafka has no class for
 _MOVED = (NotCoordinatorError, CoordinatorNotAvailableError, RequestTimedOutError)
@@ -88,7 +92,7 @@ class TransactionalProducer:
         **client: Any,
     ) -> None:
         self.last_trouble: KafkaError | None = None
-        """Why something was last sent again: what a deadline that has passed was waiting for."""
+        """Why something of this transaction was last sent again: what a deadline that has passed was waiting for."""
         self._transactional_id = transactional_id
         self._partition = partition
         self._transaction_timeout_ms = int(transaction_timeout_seconds * 1000)
@@ -97,17 +101,14 @@ class TransactionalProducer:
         self._producer_id = self._epoch = -1
         self._sequences: dict[str, int] = {}  # of the next record, by topic
         self._added: dict[str, None] = {}  # topics that are part of the running transaction
-        self._coordinators: dict[CoordinationType, int] = {}
+        self._own_coordinator = CoordinationType.TRANSACTION, transactional_id
+        self._nodes: dict[_Coordinator, int] = {}  # the coordinators that are known
 
     async def start(self) -> None:
         """Connect and take the transactional id over: fences who had it, and settles its open transaction."""
         await self._client.bootstrap()
-        answer = await self._ask(
-            CoordinationType.TRANSACTION,
-            self._transactional_id,
-            InitProducerIdRequest(self._transactional_id, self._transaction_timeout_ms),
-            _one_code,
-        )
+        request = InitProducerIdRequest(self._transactional_id, self._transaction_timeout_ms)
+        answer = await self._ask(self._own_coordinator, request, _one_code)
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
 
     async def stop(self) -> None:
@@ -135,6 +136,7 @@ class TransactionalProducer:
 
         Raises RefusedBatchError; nothing of the transaction must be committed then.
         """
+        self.last_trouble = None
         await self._add_partitions(batch.topic for batch in batches)
         ends: dict[str, int] = {}
         for together in _one_a_topic(batches):
@@ -143,16 +145,13 @@ class TransactionalProducer:
 
     async def send_offsets(self, group_id: str, offsets: Sequence[tuple[str, int]]) -> None:
         """Add the group's offsets, by topic, to the running transaction."""
-        transaction = self._transactional_id, self._producer_id, self._epoch
         await self._ask(
-            CoordinationType.TRANSACTION,
-            self._transactional_id,
-            AddOffsetsToTxnRequest(*transaction, group_id),
+            self._own_coordinator,
+            AddOffsetsToTxnRequest(self._transactional_id, self._producer_id, self._epoch, group_id),
             lambda answer: [(group_id, answer.error_code)],
         )
         await self._ask(
-            CoordinationType.GROUP,
-            group_id,
+            (CoordinationType.GROUP, group_id),
             TxnOffsetCommitRequest(
                 self._transactional_id,
                 group_id,
@@ -166,17 +165,14 @@ class TransactionalProducer:
     async def commit(self) -> None:
         """Commit the running transaction. Returns when it is decided; its markers are written a little later."""
         assert self._added, "nothing was sent"
-        await self._ask(
-            CoordinationType.TRANSACTION,
-            self._transactional_id,
-            EndTxnRequest(self._transactional_id, self._producer_id, self._epoch, True),
-            _one_code,
-        )
+        self.last_trouble = None
+        request = EndTxnRequest(self._transactional_id, self._producer_id, self._epoch, True)
+        await self._ask(self._own_coordinator, request, _one_code)
         self._added.clear()
 
     def say_trouble(self) -> None:
         """Tell the log why a request is being repeated."""
-        what = "no leader known" if self.last_trouble is None else type(self.last_trouble).__name__
+        what = type(self.last_trouble).__name__
         log.warning("transactional id %s repeats a request to Kafka: %s", self._transactional_id, what)
 
     # Record batches
@@ -239,6 +235,7 @@ class TransactionalProducer:
         while (leader := cluster.leader_for_partition(tp)) in (None, -1):
             if topic in cluster.unauthorized_topics:
                 raise TopicAuthorizationFailedError(topic)
+            self.last_trouble = LeaderNotAvailableError(topic)
             await self._client.add_topic(topic)
             await pause()
             await self._client.force_metadata_update()
@@ -251,8 +248,7 @@ class TransactionalProducer:
         if not new:
             return
         await self._ask(
-            CoordinationType.TRANSACTION,
-            self._transactional_id,
+            self._own_coordinator,
             AddPartitionsToTxnRequest(
                 self._transactional_id, self._producer_id, self._epoch, [(topic, [self._partition]) for topic in new]
             ),
@@ -262,8 +258,7 @@ class TransactionalProducer:
 
     async def _ask(
         self,
-        kind: CoordinationType,
-        key: str,
+        coordinator: _Coordinator,
         request: Any,
         outcomes: Callable[[Any], Iterable[tuple[str | None, int]]],
     ) -> Any:
@@ -271,10 +266,10 @@ class TransactionalProducer:
         pause = _Pause(self)
         while True:
             try:
-                answer = await self._client.send(await self._coordinator(kind, key), request)
+                answer = await self._client.send(await self._node_of(coordinator), request)
             except KafkaError as exc:
                 await self._note(exc)
-                self._coordinators.pop(kind, None)
+                self._nodes.pop(coordinator, None)
             else:
                 errors = [error for about, code in outcomes(answer) if (error := _error(code, about)) is not None]
                 if not errors:
@@ -282,16 +277,16 @@ class TransactionalProducer:
                 for error in errors:
                     await self._note(error)
                     if isinstance(error, _MOVED):
-                        self._coordinators.pop(kind, None)
+                        self._nodes.pop(coordinator, None)
             await pause()
 
-    async def _coordinator(self, kind: CoordinationType, key: str) -> int:
-        if kind not in self._coordinators:
+    async def _node_of(self, coordinator: _Coordinator) -> int:
+        if coordinator not in self._nodes:
             try:
-                self._coordinators[kind] = await self._client.coordinator_lookup(kind, key)
+                self._nodes[coordinator] = await self._client.coordinator_lookup(*coordinator)
             except (GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed) as exc:
-                raise type(exc)(key) from exc
-        return self._coordinators[kind]
+                raise type(exc)(coordinator[1]) from exc
+        return self._nodes[coordinator]
 
     async def _note(self, error: KafkaError) -> None:
         """Raise what no repetition changes; else see to it that the next attempt may go better."""
