@@ -84,13 +84,13 @@ def runs(plan: Plan, parts: list[str], systems: list[System]) -> Iterator[Run]:
         for pace in plan.paces:
             for system in systems:
                 yield _run("paced", system, number, f"{pace}", lambda b, s=system, p=pace: _paced(b, plan, s, p))
-    if "latency" in parts and ours in systems:
+    for number in range(plan.paced_repeats if "latency" in parts and ours in systems else 0):
         for partitions in FEWER_PARTITIONS:
             yield _run(
                 "paced-partitions",
                 ours,
-                partitions,
-                "1000",
+                number,
+                f"1000x{partitions}",
                 lambda b, n=partitions: _paced(b, plan, ours, 1_000, partitions=n),
             )
     if "recovery" in parts:

@@ -67,7 +67,7 @@ class BatchTally:
         for outcome, cents in taken_back_cents.items():
             metrics.TAKEN_BACK_CENTS.labels(outcome).inc(cents)
         metrics.PAID_CENTS.inc(paid_cents)
-        for reason, count in Counter(notice.reason for notice in self._notices).items():
+        for reason, count in Counter([notice.reason for notice in self._notices]).items():
             metrics.NOTICES.labels(reason).inc(count)
         for topic, count in self._repeats.items():
             metrics.REPEATED_FACTS.labels(topic).inc(count)

@@ -52,6 +52,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.002, 0.1
 """Before a request is sent again; twice as long each time. The first one is the usual one: a transaction begins before the last
 one's markers are written, which takes some milliseconds (ConcurrentTransactions, and NotEnoughReplicas for a record batch)."""
 
+SAY_AFTER_SECONDS = 3.0
+"""When repeating is said in the log. A coordinator's first start, when Kafka makes its topics, takes a second or two."""
+
 Headers = Sequence[tuple[str, bytes]]
 Message = tuple[bytes | None, bytes | None, Headers]
 """Key, value, headers."""
@@ -298,15 +301,17 @@ class TransactionalProducer:
 
 
 class _Pause:
-    """Between attempts. Says once that there are many: usually one or two are enough."""
+    """Between attempts. Says once when they take long."""
 
     def __init__(self, producer: TransactionalProducer) -> None:
         self._producer = producer
         self._seconds = FIRST_PAUSE_SECONDS
+        self._waited_seconds = 0.0
 
     async def __call__(self) -> None:
         await asyncio.sleep(self._seconds)
-        if self._seconds < LONGEST_PAUSE_SECONDS <= 2 * self._seconds:
+        before, self._waited_seconds = self._waited_seconds, self._waited_seconds + self._seconds
+        if before < SAY_AFTER_SECONDS <= self._waited_seconds:
             self._producer.say_trouble()
         self._seconds = min(2 * self._seconds, LONGEST_PAUSE_SECONDS)
 

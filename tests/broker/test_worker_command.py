@@ -1,7 +1,9 @@
 """`pathway-billing worker` as an operator runs it, with the real rules."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -62,11 +64,14 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             worker.end()
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def free_port(in_a_row: int = 1) -> int:
+    """The first of so many free ports, below those that outgoing connections get."""
+    while True:
+        first = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for port in range(first, first + in_a_row):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -222,7 +227,7 @@ def gone(pids: list[int]) -> bool:
 def test_processes_share_the_partitions_and_stop_as_one(installation: Installation) -> None:
     facts = installation.home / "more-facts.jsonl"
     assert installation.run("generate", "--patients", "20", "--seed", "8", "--output", str(facts))[0] == 0
-    port = free_port()
+    port = free_port(in_a_row=2)
     worker = installation.worker("--processes", "2", "--metrics-port", str(port))
     assert worker.wait_ready() == "ready: all processes"
     # The first that came may have opened all partitions before the second joined

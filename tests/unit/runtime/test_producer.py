@@ -401,6 +401,9 @@ def test_pauses_grow_and_many_are_said_once(
     broker.trouble["AddPartitionsToTxnRequest"] = [CONCURRENT] * 8
     with_producer(send("log"))
     assert slept == [0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1, 0.1]
+    assert not caplog.messages
+    broker.trouble["AddPartitionsToTxnRequest"] = [CONCURRENT] * 100
+    with_producer(send("log"))
     assert caplog.messages == ["transactional id app-3 repeats a request to Kafka: ConcurrentTransactions"]
 
 
