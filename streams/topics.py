@@ -63,6 +63,7 @@ def partition_for(key: bytes, partitions: int) -> int:
 PARTITIONS = "partitions"
 REPLICATION_FACTOR = "replication factor"
 _FOR_LIFE = (PARTITIONS, REPLICATION_FACTOR)
+_WORKER = "the worker"
 
 
 class Topic(NamedTuple):
@@ -88,7 +89,7 @@ class Topic(NamedTuple):
             "max.message.bytes": str(self.max_message_bytes),
             "min.insync.replicas": str(min_insync_replicas),
         }
-        if self.written_by == "the worker":
+        if self.written_by == _WORKER:
             # When a record was published is Kafka's to say. With the worker's own clock, one that is an hour fast stops it: Kafka
             # refuses such a record (message.timestamp.after.max.ms).
             configs["message.timestamp.type"] = "LogAppendTime"
@@ -107,10 +108,10 @@ TOPICS = (
     Topic(PEND_EXPIRED, "patient_id", "the sweep", "pended claims that ran out of time"),
     Topic(READJUDICATION_REQUESTED, "patient_id", "operators", "patients to decide again"),
     Topic(PROVIDER_AGREEMENT, "npi", "provider data", "agreement spans, all of them each time"),
-    Topic(BILLING_DECISIONS, "patient_id", "the worker", "every version of every line's decision"),
-    Topic(ELIGIBILITY_NOTICES, "patient_id", "the worker", "what an order entitles to"),
+    Topic(BILLING_DECISIONS, "patient_id", _WORKER, "every version of every line's decision"),
+    Topic(ELIGIBILITY_NOTICES, "patient_id", _WORKER, "what an order entitles to"),
     # the largest record that a fact topic takes, and headers that say why and where from
-    Topic(DEAD_LETTERS, "as it came", "the worker", "records that could not be used, and why", FOUR_MEBIBYTES),
+    Topic(DEAD_LETTERS, "as it came", _WORKER, "records that could not be used, and why", FOUR_MEBIBYTES),
     Topic(
         DEAD_LETTER_ACTIONS, "topic/partition@offset", "operators", "what was done about dead letters, by whom and why"
     ),
@@ -120,7 +121,7 @@ TOPICS = (
 def declared_topics(app_id: str) -> tuple[Topic, ...]:
     """All topics of an app: the public ones and its changelog."""
     changelog = Topic(
-        changelog_topic(app_id), "patient_id", "the worker", "the patient table", FOUR_MEBIBYTES, compacted=True
+        changelog_topic(app_id), "patient_id", _WORKER, "the patient table", FOUR_MEBIBYTES, compacted=True
     )
     return (*TOPICS, changelog)
 

@@ -43,6 +43,8 @@ from aiokafka.protocol.transaction import (
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
+from streams.runtime.processor import Headers
+
 log = logging.getLogger(__name__)
 
 MAX_BATCH_BYTES = 1_000_000
@@ -55,7 +57,6 @@ one's markers are written, which takes some milliseconds (ConcurrentTransactions
 SAY_AFTER_SECONDS = 3.0
 """When repeating is said in the log. A coordinator's first start, when Kafka makes its topics, takes a second or two."""
 
-Headers = Sequence[tuple[str, bytes]]
 Message = tuple[bytes | None, bytes | None, Headers]
 """Key, value, headers."""
 
@@ -103,7 +104,7 @@ class TransactionalProducer:
         self._client = AIOKafkaClient(**client)
         self._producer_id = self._epoch = -1
         self._sequences: dict[str, int] = {}  # of the next record, by topic
-        self._added: dict[str, None] = {}  # topics that are part of the running transaction
+        self._added: set[str] = set()  # topics that are part of the running transaction
         self._own_coordinator = CoordinationType.TRANSACTION, transactional_id
         self._nodes: dict[_Coordinator, int] = {}  # the coordinators that are known
 
@@ -257,7 +258,7 @@ class TransactionalProducer:
             ),
             lambda answer: [(topic, code) for topic, partitions in answer.errors for _, code in partitions],
         )
-        self._added.update(dict.fromkeys(new))
+        self._added.update(new)
 
     async def _ask(
         self,

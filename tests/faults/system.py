@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from streams.policy_files import load_policy
 from streams.settings import Settings
 from streams.topics import BILLING_DECISIONS, INPUT_TOPICS, declared_topics, ensure_topics
 from streams.verification.run import verify
-from tests.broker.harness import ROOT, WorkerProcess, wait_until
+from tests.broker.harness import ROOT, WorkerProcess, free_port, wait_until
 from tests.faults.audit import Audit, audit
 from tests.faults.proxy import HOST, Proxy
 from tests.faults.traffic import Traffic
@@ -39,7 +38,7 @@ class ProxiedBroker:
     def __init__(self, folder: Path, workers: int) -> None:
         self.proxies = [Proxy() for _ in range(workers)]
         for proxy in self.proxies:
-            proxy.target_port = _free_port()
+            proxy.target_port = free_port()
         behind = {proxy.target_port: proxy.port for proxy in self.proxies}
         self.broker = EmbeddedBroker(folder, heap_mb=384, behind_proxies=behind)
 
@@ -352,16 +351,3 @@ class System:
             "--max-batch",
             str(max_batch),
         ]
-
-
-def _free_port() -> int:
-    """A port below those that outgoing connections get: the broker takes it again after a restart."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port

@@ -19,8 +19,7 @@ from kafka import KafkaProducer
 from deploy.broker import EmbeddedBroker
 from tests import facts
 from tests.broker import command_line
-from tests.broker.harness import wait_until
-from tests.broker.test_worker_command import free_port
+from tests.broker.harness import free_port, wait_until
 from tests.monitoring.test_declarations import ALERTS, MARKS, PANELS, RECORDED
 from tests.monitoring.tools import PROMETHEUS, program, selectors
 

@@ -19,18 +19,13 @@ from aiokafka.errors import (
     NotEnoughReplicasError,
     ProducerFenced,
 )
-from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v7
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
-    AddOffsetsToTxnRequest_v0,
     AddPartitionsToTxnRequest,
-    AddPartitionsToTxnRequest_v0,
     EndTxnRequest,
-    EndTxnRequest_v0,
     InitProducerIdRequest,
-    InitProducerIdRequest_v0,
     TxnOffsetCommitRequest,
-    TxnOffsetCommitRequest_v0,
 )
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import TopicPartition
@@ -79,7 +74,7 @@ class SimulatedClient:
         return 0
 
     async def send(self, node_id: int, request: Any) -> Any:
-        built = request.build(_NEWEST[type(request)])
+        built = request.prepare({request.API_KEY: (0, 99)})  # the newest version that aiokafka has
         answer = {
             InitProducerIdRequest: self._init_producer_id,
             AddPartitionsToTxnRequest: self._add_partitions,
@@ -122,7 +117,7 @@ class SimulatedClient:
             return NotEnoughReplicasError.errno, -1
         batch = DefaultRecordBatch(bytes(data))
         try:
-            return 0, self._broker.produce(transactional_id, self, tp, batch)
+            return 0, self._broker.produce(transactional_id, tp, batch)
         except (BrokerResponseError, ProducerFenced) as exc:
             return _errno(exc), -1
 
@@ -142,16 +137,6 @@ class SimulatedClient:
     def _end(self, request: Any) -> Any:
         code = _code(self._broker.end_transaction, request.transactional_id, request.producer_epoch)
         return SimpleNamespace(error_code=code)
-
-
-_NEWEST = {
-    InitProducerIdRequest: InitProducerIdRequest_v0,
-    AddPartitionsToTxnRequest: AddPartitionsToTxnRequest_v0,
-    ProduceRequest: ProduceRequest_v7,
-    AddOffsetsToTxnRequest: AddOffsetsToTxnRequest_v0,
-    TxnOffsetCommitRequest: TxnOffsetCommitRequest_v0,
-    EndTxnRequest: EndTxnRequest_v0,
-}
 
 
 def _code(ask: Callable[..., bool], *args: Any) -> int:

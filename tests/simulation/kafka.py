@@ -321,7 +321,7 @@ class Broker:
         transaction.partitions.add(tp)
         return True
 
-    def produce(self, transactional_id: str, owner: object, tp: TopicPartition, batch: DefaultRecordBatch) -> int:
+    def produce(self, transactional_id: str, tp: TopicPartition, batch: DefaultRecordBatch) -> int:
         """The offset of the first record; of a batch that it has already, where that is."""
         self._check_epoch(transactional_id, batch.producer_epoch)
         last = self._last_batches.get((transactional_id, tp))

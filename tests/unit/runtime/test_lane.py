@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Iterable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -44,7 +43,7 @@ class Producer:
     async def commit(self) -> None: ...
 
 
-def a_lane(turn: asyncio.Lock, done: list[str], tmp_path: Path) -> tuple[Lane, _Open]:
+def a_lane(turn: asyncio.Lock, done: list[str]) -> tuple[Lane, _Open]:
     lane = Lane(0, SETTINGS, cast(Any, None), cast(Any, None), turn, lambda: 0.0, pytest.fail, lambda step: None)
     held = _Open(cast(Any, Producer()), MemoryStore(), cast(Any, Processor(done)))
     lane._open, lane._position = held, Position({"facts": 0})
@@ -57,14 +56,14 @@ def a_batch(count: int) -> Batch:
 
 
 @pytest.mark.parametrize("count", [1, 30, 300])
-def test_a_batch_of_little_work_does_not_wait_for_its_turn(count: int, tmp_path: Path) -> None:
+def test_a_batch_of_little_work_does_not_wait_for_its_turn(count: int) -> None:
     done: list[str] = []
     seconds_per_record = 0.0001
     is_short = count * seconds_per_record < SHORT_SECONDS
 
     async def run() -> None:
         turn = asyncio.Lock()
-        lane, held = a_lane(turn, done, tmp_path)
+        lane, held = a_lane(turn, done)
         lane._seconds_per_record = seconds_per_record
         await turn.acquire()  # another lane processes thousands of records
         task = asyncio.create_task(lane._decide(held, a_batch(count)))
