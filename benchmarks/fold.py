@@ -15,9 +15,9 @@ import time
 
 from benchmarks.single import count, finish, parser
 from streams import compiled
+from streams.adjudication.offline import OfflineEngine
 from streams.generator import history
 from streams.long_lived import long_lived
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 SEED = 1

@@ -23,7 +23,7 @@ from streams.adjudication.facts import (
     ProviderAgreement,
     TreatmentStart,
 )
-from streams.offline import OfflineEngine
+from streams.adjudication.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 Item = TypeVar("Item")

@@ -7,8 +7,8 @@ from streams.adjudication.days import Day, iso
 from streams.adjudication.facts import S_CODES, Fact, ProviderAgreement
 from streams.adjudication.intake import FIRST_DAY, LAST_RECEIVED_DAY, is_npi
 from streams.adjudication.next_billable import NextBillable, next_billable
+from streams.adjudication.offline import OfflineEngine
 from streams.adjudication.policy import Policy
-from streams.offline import OfflineEngine
 
 
 class BadQuestion(ValueError):

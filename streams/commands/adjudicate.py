@@ -9,11 +9,11 @@ import click
 
 from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Fact
+from streams.adjudication.offline import Folded, OfflineEngine
 from streams.commands.bad_lines import BadLines
 from streams.commands.options import chosen_policy, policy_option
 from streams.events import decision_to_json, lines_of, notice_to_json, read_jsonl, topic_of
 from streams.long_lived import long_lived
-from streams.offline import Folded, OfflineEngine
 
 
 @click.command(name="adjudicate")

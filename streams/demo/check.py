@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from projections.current_decisions import CurrentDecisions, LineId
 from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Cents, Fact, ProviderAgreement
+from streams.adjudication.offline import OfflineEngine
 from streams.adjudication.policy import Policy
 from streams.events import topic_of
-from streams.offline import OfflineEngine
 
 
 class RefusedFact(NamedTuple):

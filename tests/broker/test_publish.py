@@ -21,10 +21,10 @@ from projections.decision_log import DecisionLog
 from projections.topic_reader import LogUnavailableError, TopicReader
 from streams.adjudication.decisions import Decision
 from streams.adjudication.intake import InvalidFact
+from streams.adjudication.offline import OfflineEngine
 from streams.commands import publish
 from streams.events import decision_to_avro, decision_to_json, fact_from_avro, fact_to_json, key_of, topic_of
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 from streams.publisher import Publisher, PublishError, TopicsMissingError, UnreachableError
 from streams.settings import Settings

@@ -17,7 +17,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from streams.adjudication.facts import ProviderAgreement
-from streams.offline import OfflineEngine
+from streams.adjudication.offline import OfflineEngine
 from streams.policy_files import load_policy
 from streams.topics import BILLING_DECISIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, FACT_TOPICS, PROVIDER_AGREEMENT
 from tests.faults.traffic import NUMBER_HEADER, Published

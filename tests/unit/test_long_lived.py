@@ -5,9 +5,9 @@ from itertools import islice
 
 import pytest
 
+from streams.adjudication.offline import OfflineEngine
 from streams.generator import history
 from streams.long_lived import long_lived
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 

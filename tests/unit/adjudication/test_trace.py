@@ -3,9 +3,9 @@
 import pytest
 
 from streams.adjudication.decisions import VOIDED
+from streams.adjudication.offline import OfflineEngine
 from streams.adjudication.trace import DECIDED, NOT_REACHED, trace
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 from tests.core import Core
 from tests.facts import agreement, order, s_line, start

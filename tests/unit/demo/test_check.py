@@ -4,10 +4,10 @@ import pytest
 
 from projections.current_decisions import CurrentDecisions
 from streams.adjudication.decisions import Decision
+from streams.adjudication.offline import OfflineEngine
 from streams.demo.check import Expectation, RefusedFact, differences, expect
 from streams.demo.scoreboard import Scoreboard
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 FACTS = list(history(60, 5))

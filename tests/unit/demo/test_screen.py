@@ -3,11 +3,11 @@
 import pytest
 from rich.console import Console
 
+from streams.adjudication.offline import OfflineEngine
 from streams.demo.check import expect
 from streams.demo.scoreboard import Rate, Scoreboard
 from streams.demo.screen import plain_line, plain_report, view
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from streams.adjudication.decisions import OUTCOMES, PAID
 from streams.adjudication.facts import Claim, Fact, PathwaySelection, ProviderAgreement
+from streams.adjudication.offline import OfflineEngine
 from streams.generator import history
 from streams.generator.catalogue import YEAR_BEGINS, check_digit
 from streams.generator.stories import STORIES
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 REASONS = {

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from projections.current_decisions import CurrentDecisions, InconsistentLogError
 from streams.adjudication.decisions import PAID, Decision
+from streams.adjudication.offline import OfflineEngine
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 
 

@@ -9,10 +9,10 @@ from projections.ledger.log import LEDGER_TOPICS, Batch
 from projections.ledger.writer import TopicPartition
 from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Fact
+from streams.adjudication.offline import OfflineEngine
 from streams.agents.intake import Refused
 from streams.events import DeadLetterAction, action_to_avro, decision_to_avro, fact_to_avro, notice_to_avro
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 from streams.runtime.dead_letters import Reason, dead_letter
 from streams.runtime.processor import InputRecord

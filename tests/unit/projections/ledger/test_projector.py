@@ -25,8 +25,8 @@ from projections.ledger.tables import (
     provider_months,
 )
 from streams.adjudication.facts import ProviderAgreement
+from streams.adjudication.offline import OfflineEngine
 from streams.generator import history
-from streams.offline import OfflineEngine
 from streams.policy_files import load_policy
 from streams.topics import INPUT_TOPICS
 from tests.unit.projections.ledger.log import MemoryLog

@@ -7,12 +7,12 @@ their order.
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from streams.adjudication.agreements import Agreements
-from streams.adjudication.decisions import Refusal, new
-from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
-from streams.adjudication.fold import Step, fold
-from streams.adjudication.policy import Policy
-from streams.adjudication.record import PatientRecord
+from .agreements import Agreements
+from .decisions import Refusal, new
+from .facts import Fact, PatientFact, ProviderAgreement
+from .fold import Step, fold
+from .policy import Policy
+from .record import PatientRecord
 
 
 class Folded(NamedTuple):
