@@ -1,6 +1,6 @@
 # pathway-billing: the targets a person needs. `make` alone lists them.
 
-PYTHON ?= python3
+PYTHON ?= $(shell deploy/choose-python)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
@@ -14,7 +14,11 @@ install: $(VENV)/installed $(VENV)/compiled  ## the virtual environment with eve
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "$(PYTHON) -m venv $(VENV)"
+	@# Debian's Python has no pip of its own without the package python3-venv; another Python's does as well
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	|| { $(PYTHON) -m venv --without-pip $(VENV) && python3 -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; } \
+	|| { echo "error: no virtual environment with pip could be made (Debian: install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

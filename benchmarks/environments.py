@@ -29,10 +29,10 @@ def python_of(peer: str) -> Path:
     if not (folder / "installed").exists():
         sys.stderr.write(f"installing the peer {peer} into {folder} (once)\n")
         shutil.rmtree(folder, ignore_errors=True)
-        pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r", str(requirements))
+        pip = ("-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check", "--no-deps")
         try:
-            subprocess.run((sys.executable, "-m", "venv", str(folder)), check=True, capture_output=True, text=True)
-            subprocess.run((str(python), *pip), check=True, capture_output=True, text=True)
+            for command in (("-m", "venv", "--without-pip", str(folder)), (*pip, "-r", str(requirements))):
+                subprocess.run((sys.executable, *command), check=True, capture_output=True, text=True)
         except subprocess.CalledProcessError as error:
             raise PeerMissingError(f"{peer}: {(error.stderr or '').strip().splitlines()[-1:]}") from error
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"

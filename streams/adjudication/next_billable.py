@@ -216,7 +216,7 @@ def _turning_days(
     if record.eligibility is not None:
         for covered in record.eligibility.spans:
             days.update(_begin_and_end(covered.effective_from, covered.effective_to))
-    for npi in {billing_npi, *(order.ordering_npi for order in record.orders.values())}:
+    for npi in {billing_npi} | {order.ordering_npi for order in record.orders.values()}:
         agreement = agreements.standing(npi)
         for agreed in agreement.spans if agreement is not None else ():
             days.update(_begin_and_end(agreed.effective_from, agreed.effective_to))
