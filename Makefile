@@ -1,6 +1,6 @@
 # pathway-billing: the targets a person needs. `make` alone lists them.
 
-PYTHON ?= $(shell deploy/choose-python)
+PYTHON ?= $(shell sh deploy/choose-python)
 VENV   := .venv
 BIN    := $(VENV)/bin
 

@@ -7,10 +7,9 @@ no arrival order but the one in which it is called, and that shows in the histor
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
-
-from msgspec import msgpack
 
 from .agreements import Agreements
 from .decisions import (
@@ -255,18 +254,35 @@ def _member_owes_cents(adjustments: tuple[Adjustment, ...]) -> Cents:
     return owed
 
 
+@lru_cache(maxsize=16_384)
+def _written(adjustment: Adjustment) -> str:
+    return str(adjustment)
+
+
 def decision_id(decision: Decision) -> str:
     """32 hex digits made from what is decided: patient, claim, line, version, the id that it supersedes and the content.
 
-    The first 128 bits of the BLAKE2b hash of all fields but `decision_id` and `caused_by`, in their order, as a MessagePack array:
-    each value begins with its kind and its length there, so no two contents share their bytes. `caused_by` is left out, so that the
-    same decision reached through another publisher's copy of a fact has the same id.
+    The first 128 bits of the BLAKE2b hash of all fields but `decision_id` and `caused_by`, in their order, as UTF-8 text with a
+    zero byte between any two: dates as day numbers, adjustments as they are written, lists behind their length. No id of a fact
+    holds a zero byte (intake refuses it), so no two contents share a text. `caused_by` is left out, so that the same decision
+    reached through another publisher's copy of a fact has the same id.
     """
     return _id(decision[1:-1])
 
 
 def _id(decided: tuple[Any, ...]) -> str:
-    return blake2b(msgpack.encode(decided), digest_size=16).hexdigest()
+    *plain, adjustments, next_payable_date, explanation, evidence, policy, agreements = decided
+    texts = [str(field) for field in plain]
+    texts.append(str(len(adjustments)))
+    texts += [_written(adjustment) for adjustment in adjustments]
+    texts += (str(next_payable_date), explanation, str(len(evidence)))
+    for kind, ref, says in evidence:
+        texts += (kind, ref, says)
+    policy_id, policy_version = policy
+    texts += (policy_id, str(policy_version), str(len(agreements)))
+    for npi, agreement_version in agreements:
+        texts += (npi, str(agreement_version))
+    return blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
 
 
 def check_money(decision: Decision) -> None:
