@@ -245,9 +245,18 @@ def _machine() -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cores": os.cpu_count(),
         "processor": processor,
+        "loop_seconds": _loop_seconds(),
         "versions": versions,
         "command": " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])]),
     }
+
+
+def _loop_seconds() -> float:
+    """How fast this processor and this build of Python are: the time of a loop of 20 million additions."""
+    begun, number = time.process_time(), 0
+    while number < 20_000_000:
+        number += 1
+    return round(time.process_time() - begun, 1)
 
 
 def _save(results: dict[str, Any], file: Path) -> None:
