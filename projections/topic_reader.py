@@ -14,7 +14,7 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from streams.security import denial, kafka_python_arguments, perhaps_hidden
+from streams.security import denial, kafka_python_client, perhaps_hidden
 from streams.topics import partition_for
 
 _POLL_SECONDS = 0.25
@@ -42,8 +42,9 @@ class TopicReader:
         self._timeout_seconds = timeout_seconds
         timeout_ms = int(timeout_seconds * 1000)
         with self._kafka_errors():
-            self._consumer: Any = KafkaConsumer(
-                **kafka_python_arguments(bootstrap_servers),
+            self._consumer: Any = kafka_python_client(
+                KafkaConsumer,
+                bootstrap_servers,
                 client_id="pathway-billing-reader",
                 group_id=None,
                 enable_auto_commit=False,

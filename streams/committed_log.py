@@ -14,7 +14,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from streams.runtime.processor import InputRecord
-from streams.security import denial, kafka_python_arguments, perhaps_hidden
+from streams.security import denial, kafka_python_client, perhaps_hidden
 from streams.settings import ProblemError, UsageError
 
 # A fetch brings whole topics of small installations at once, and costs at most this much memory.
@@ -46,16 +46,20 @@ class CommittedLog:
         self._timeout_seconds = timeout_seconds
         self._stall_seconds = stall_seconds
         timeout_ms = int(timeout_seconds * 1000)
-        connection = kafka_python_arguments(bootstrap_servers)
         try:
-            self._admin = KafkaAdminClient(
-                **connection,
+            self._admin = kafka_python_client(
+                KafkaAdminClient,
+                bootstrap_servers,
                 client_id="pathway-billing-reader",
                 request_timeout_ms=timeout_ms,
                 bootstrap_timeout_ms=timeout_ms,
             )
-            self._consumer = KafkaConsumer(
-                **connection,
+        except KafkaError as error:
+            raise self._failed(error) from error
+        try:
+            self._consumer = kafka_python_client(
+                KafkaConsumer,
+                bootstrap_servers,
                 client_id="pathway-billing-reader",
                 enable_auto_commit=False,
                 isolation_level="read_committed",
@@ -70,6 +74,7 @@ class CommittedLog:
                 metrics_enabled=False,
             )
         except KafkaError as error:
+            self._admin.close()
             raise self._failed(error) from error
 
     def __enter__(self) -> Self:

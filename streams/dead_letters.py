@@ -37,7 +37,7 @@ from streams.runtime.dead_letters import (
     TOPIC_HEADER,
 )
 from streams.runtime.processor import Headers
-from streams.security import denial, kafka_python_arguments
+from streams.security import denial, kafka_python_client
 from streams.settings import ProblemError
 from streams.topics import DEAD_LETTER_ACTIONS, DEAD_LETTERS, INPUT_TOPICS, partition_for
 
@@ -179,8 +179,9 @@ class DeadLetterDesk:
         self._timeout_seconds = timeout_seconds
         timeout_ms = int(timeout_seconds * 1000)
         try:
-            self._producer = KafkaProducer(
-                **kafka_python_arguments(bootstrap_servers),
+            self._producer = kafka_python_client(
+                KafkaProducer,
+                bootstrap_servers,
                 client_id="pathway-billing-dead-letters",
                 transactional_id=REDRIVE_TRANSACTION,
                 transaction_timeout_ms=_TRANSACTION_TIMEOUT_SECONDS * 1000,
@@ -191,8 +192,12 @@ class DeadLetterDesk:
                 max_block_ms=timeout_ms,
                 metrics_enabled=False,
             )
+        except KafkaError as error:
+            raise _failed(error) from error
+        try:
             self._producer.init_transactions()
         except KafkaError as error:
+            self._producer.close(timeout=0)
             raise _failed(error) from error
         self._done = dict(actions(log))  # after the fence: whoever was here before has finished or never will
         self._partitions = log.partitions(INPUT_TOPICS)

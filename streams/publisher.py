@@ -12,7 +12,7 @@ harm as long as they keep their identities: the worker knows a repeat when it se
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
@@ -24,7 +24,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError, UnknownTopic
 from streams.adjudication.facts import Fact
 from streams.adjudication.intake import InvalidFact, check
 from streams.events import fact_headers, fact_to_avro
-from streams.security import Security, denial, kafka_python_arguments, security_from_environment, why_refused
+from streams.security import Security, denial, kafka_python_client, security_from_environment, why_refused
 from streams.topics import INPUT_TOPICS, PROVIDER_AGREEMENT, partition_for
 
 # Acknowledgements are collected this often, and no more facts than twice as many are under way: a stop of the broker is noticed
@@ -97,11 +97,12 @@ class Publisher:
         self._last_topic = ""
         timeout_ms = int(timeout_seconds * 1000)
         chosen = security_from_environment() if security is None else security
-        connection = kafka_python_arguments(bootstrap_servers, chosen)
         try:
-            self._partitions = _partitions_of_topics(bootstrap_servers, connection, timeout_ms)
-            self._producer = KafkaProducer(
-                **connection,
+            self._partitions = _partitions_of_topics(bootstrap_servers, chosen, timeout_ms)
+            self._producer = kafka_python_client(
+                KafkaProducer,
+                bootstrap_servers,
+                chosen,
                 client_id="pathway-billing-publisher",
                 acks="all",
                 enable_idempotence=True,
@@ -215,12 +216,18 @@ class Publisher:
         )
 
 
-def _partitions_of_topics(bootstrap_servers: str, connection: Mapping[str, Any], timeout_ms: int) -> dict[str, int]:
+def _partitions_of_topics(bootstrap_servers: str, security: Security, timeout_ms: int) -> dict[str, int]:
     """How many partitions each fact topic has that we may see.
 
     Raises TopicsMissingError at once, where the producer would wait for a topic until its time is up.
     """
-    with KafkaAdminClient(**connection, bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms) as admin:
+    with kafka_python_client(
+        KafkaAdminClient,
+        bootstrap_servers,
+        security,
+        bootstrap_timeout_ms=timeout_ms,
+        request_timeout_ms=timeout_ms,
+    ) as admin:
         described = {topic["name"]: topic for topic in admin.describe_topics(list(INPUT_TOPICS))}
     missing = [topic for topic in INPUT_TOPICS if described[topic]["error_code"] == UnknownTopicOrPartitionError.errno]
     if missing:

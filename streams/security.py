@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 PREFIX = "PATHWAY_BILLING_"
 
@@ -25,6 +25,8 @@ PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 
 _TEST_TOKEN_SECONDS = 3600
+
+_Client = TypeVar("_Client")
 
 
 class SecuritySettingsError(ValueError):
@@ -162,10 +164,34 @@ def is_security_variable(name: str) -> bool:
     return name.startswith((f"{PREFIX}SECURITY_", f"{PREFIX}SSL_", f"{PREFIX}SASL_"))
 
 
-def kafka_python_arguments(bootstrap_servers: str, security: Security | None = None) -> dict[str, Any]:
-    """Where and how a kafka-python client connects. Without `security`, as the environment says."""
+def kafka_python_client(
+    kind: Callable[..., _Client], bootstrap_servers: str, security: Security | None = None, **settings: Any
+) -> _Client:
+    """A client of kafka-python, `kind` being KafkaConsumer, KafkaProducer or KafkaAdminClient. Without `security`, it connects as
+    the environment says.
+
+    Raises what `kind` raises, and leaves nothing behind then: kafka-python itself (3.0.12) would leave a thread that tries to
+    connect for ever, one for each attempt.
+    """
     chosen = security_from_environment() if security is None else security
-    return {"bootstrap_servers": bootstrap_servers.split(","), **chosen.kafka_python()}
+    client: Any = kind
+    started: list[Any] = []
+
+    def connections(**config: Any) -> Any:
+        started.append(client.DEFAULT_CONFIG["kafka_client"](**config))
+        return started[-1]
+
+    try:
+        return kind(
+            bootstrap_servers=bootstrap_servers.split(","),
+            kafka_client=connections,
+            **chosen.kafka_python(),
+            **settings,
+        )
+    except BaseException:
+        for each in started:
+            each.close()
+        raise
 
 
 class LoginError(Exception):

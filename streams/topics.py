@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streams.security import denial, kafka_python_arguments
+from streams.security import denial, kafka_python_client
 from streams.settings import ProblemError, Settings, environment_variable
 
 if TYPE_CHECKING:
@@ -214,8 +214,9 @@ def admin_client(
 
     timeout_ms = int(settings.request_timeout_seconds * 1000)
     try:
-        with KafkaAdminClient(
-            **kafka_python_arguments(bootstrap_servers),
+        with kafka_python_client(
+            KafkaAdminClient,
+            bootstrap_servers,
             client_id=f"{settings.app_id}-topics",
             request_timeout_ms=timeout_ms,
             bootstrap_timeout_ms=timeout_ms,

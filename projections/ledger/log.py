@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from projections.ledger.writer import TopicPartition
 from projections.topic_reader import LogUnavailableError
 from streams.runtime.processor import InputRecord
-from streams.security import denial, kafka_python_arguments, perhaps_hidden
+from streams.security import denial, kafka_python_client, perhaps_hidden
 from streams.topics import BILLING_DECISIONS, DEAD_LETTER_ACTIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, INPUT_TOPICS
 
 LEDGER_TOPICS = (*INPUT_TOPICS, BILLING_DECISIONS, ELIGIBILITY_NOTICES, DEAD_LETTERS, DEAD_LETTER_ACTIONS)
@@ -42,14 +42,13 @@ class LedgerLog:
         self._batch_records = batch_records
         self._positions: dict[KafkaPartition, int] = {}
         timeout_ms = int(timeout_seconds * 1000)
-        common = {
-            **kafka_python_arguments(bootstrap_servers),
+        common: dict[str, Any] = {
             "client_id": "pathway-billing-projector",
             "request_timeout_ms": timeout_ms,
             "bootstrap_timeout_ms": timeout_ms,
         }
         with self._kafka_errors():
-            admin = KafkaAdminClient(**common)
+            admin = kafka_python_client(KafkaAdminClient, bootstrap_servers, **common)
             try:
                 described = {topic["name"]: topic for topic in admin.describe_topics()}
             finally:
@@ -66,7 +65,9 @@ class LedgerLog:
         }
         """The id of each partition's topic: another one after the topic was deleted and made again."""
         with self._kafka_errors():
-            self._consumer: Any = KafkaConsumer(
+            self._consumer: Any = kafka_python_client(
+                KafkaConsumer,
+                bootstrap_servers,
                 **common,
                 group_id=None,
                 enable_auto_commit=False,

@@ -7,7 +7,6 @@ import shutil
 import signal
 import ssl
 import subprocess
-import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -117,5 +116,4 @@ def _download(partial: Path) -> None:
     archive = component.artifact("all", "tar.gz").resolve()
     with archive.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == SHA256
-    with tarfile.open(archive) as tar:
-        tar.extractall(partial / "app", filter="data")
+    shutil.unpack_archive(archive, partial / "app")

@@ -101,25 +101,25 @@ def test_an_import_killed_half_way_and_run_again_loses_nothing_and_decides_nothi
     system.publish([facts.agreement()])
     if not system.workers:
         system.start_worker()
-    consumer = KafkaConsumer(bootstrap_servers=system.broker.bootstrap_servers, group_id=None)
-    partitions = [TopicPartition(CLAIM_RECEIVED, number) for number in range(PARTITIONS)]
+    with KafkaConsumer(bootstrap_servers=system.broker.bootstrap_servers, group_id=None) as consumer:
+        partitions = [TopicPartition(CLAIM_RECEIVED, number) for number in range(PARTITIONS)]
 
-    def received() -> int:
-        return sum(consumer.end_offsets(partitions).values())
+        def received() -> int:
+            return sum(consumer.end_offsets(partitions).values())
 
-    before = received()
-    command = ("import-837", "--member-key-file", str(key), "--publish", str(file))
-    with system.start(*command) as importing:
-        wait_until(lambda: received() > before, 60, "no claim was published")
-        importing.kill()
-        importing.wait()
-    half_way = received() - before
-    assert 0 < half_way < CLAIMS, "the kill was to come in between"
+        before = received()
+        command = ("import-837", "--member-key-file", str(key), "--publish", str(file))
+        with system.start(*command) as importing:
+            wait_until(lambda: received() > before, 60, "no claim was published")
+            importing.kill()
+            importing.wait()
+        half_way = received() - before
+        assert 0 < half_way < CLAIMS, "the kill was to come in between"
 
-    again = system.run(*command)
-    assert again.returncode == 0, again.stderr
-    assert f"{CLAIMS:,} claims published and acknowledged" in again.stderr
-    assert received() - before == half_way + CLAIMS, "what was there came a second time"
+        again = system.run(*command)
+        assert again.returncode == 0, again.stderr
+        assert f"{CLAIMS:,} claims published and acknowledged" in again.stderr
+        assert received() - before == half_way + CLAIMS, "what was there came a second time"
     system.wait_decided()
     decisions = [decision for decision in system.decisions() if decision["patient_id"] in set(patients)]
     assert Counter((d["outcome"], d["version"], d["change_cents"]) for d in decisions) == {("PAID", 1, 35000): CLAIMS}

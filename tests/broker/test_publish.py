@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,19 @@ class Fetched:
             found += itertools.chain.from_iterable(self._consumer.poll(timeout_ms=200).values())
         return found
 
+    def close(self) -> None:
+        self._consumer.close()
 
-def test_every_fact_arrives_once_in_its_partition_in_order_with_its_headers(system: BillingSystem, jsonl: Path) -> None:
-    fetched = Fetched(system)
+
+@pytest.fixture
+def fetched(system: BillingSystem) -> Iterator[Fetched]:
+    with closing(Fetched(system)) as made:
+        yield made
+
+
+def test_every_fact_arrives_once_in_its_partition_in_order_with_its_headers(
+    system: BillingSystem, fetched: Fetched, jsonl: Path
+) -> None:
     done = system.run("publish", str(jsonl), "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -104,12 +115,11 @@ def test_a_person_gets_counts_and_a_rate(system: BillingSystem, jsonl: Path) -> 
     assert done.stderr == "", "no bars where nobody looks"
 
 
-def test_bad_lines_are_all_named_and_nothing_is_published(system: BillingSystem, jsonl: Path) -> None:
+def test_bad_lines_are_all_named_and_nothing_is_published(system: BillingSystem, fetched: Fetched, jsonl: Path) -> None:
     lines = jsonl.read_text().splitlines()
     lines[3] = lines[3].replace('"effective_from": "', '"effective_from": "2024-02-30x')
     lines[7] = "not json"
     jsonl.write_text("\n".join(lines))
-    fetched = Fetched(system)
     done = system.run("publish", str(jsonl))
     assert done.returncode == 2
     assert "line 4: spans[0].effective_from:" in done.stderr
@@ -124,11 +134,10 @@ def published_in_process(system: BillingSystem, *arguments: str) -> Result:
 
 
 def test_what_is_more_than_memory_may_hold_is_read_once_more(
-    system: BillingSystem, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    system: BillingSystem, fetched: Fetched, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "MOST_FACTS_IN_MEMORY", 7)
     jsonl.write_text(jsonl.read_text().replace("\n", "\n \n"))  # blank lines between
-    fetched = Fetched(system)
     assert published_in_process(system, str(jsonl)).exit_code == 0
     records = fetched.records()
     assert Counter(fact_from_avro(record.topic, record.value) for record in records) == Counter(FACTS)
@@ -159,10 +168,11 @@ def test_a_file_that_changes_while_it_is_published_is_noticed(
     assert "the file was changed while it was published. 7 facts of what it was are published." in done.output
 
 
-def test_standard_input_is_published_up_to_its_first_bad_line(system: BillingSystem, jsonl: Path) -> None:
+def test_standard_input_is_published_up_to_its_first_bad_line(
+    system: BillingSystem, fetched: Fetched, jsonl: Path
+) -> None:
     lines = jsonl.read_text().splitlines()
     lines[5] = "{}"
-    fetched = Fetched(system)
     done = subprocess.run(
         (*command_line.COMMAND, "publish", "-", "--bootstrap-servers", system.broker.bootstrap_servers),
         env=command_line.environment(system.home),
@@ -178,11 +188,10 @@ def test_standard_input_is_published_up_to_its_first_bad_line(system: BillingSys
     assert len(fetched.records()) == 5
 
 
-def test_wrong_payers_and_conflicts_are_sent(system: BillingSystem) -> None:
+def test_wrong_payers_and_conflicts_are_sent(system: BillingSystem, fetched: Fetched) -> None:
     refused = [
         folded.fact for folded in OfflineEngine(load_policy()).fold_all(FACTS) if folded.step.refusal is not None
     ]
-    fetched = Fetched(system)
     with Publisher(system.broker.bootstrap_servers, source="/tests") as publisher:
         publisher.publish_all(refused)
     assert Counter(fact_from_avro(record.topic, record.value) for record in fetched.records()) == Counter(refused)
@@ -325,10 +334,9 @@ def test_a_record_that_is_no_decision_is_named(system: BillingSystem) -> None:
         assert b"poison" in [record.value for record in reader.read_to_end()]
 
 
-def test_the_examples_of_the_docs_run(system: BillingSystem) -> None:
+def test_the_examples_of_the_docs_run(system: BillingSystem, fetched: Fetched) -> None:
     page = (Path(__file__).parents[2] / "docs/publishing.md").read_text()
     examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    fetched = Fetched(system)
     told = []
     for example in examples:
         done = subprocess.run(
@@ -347,9 +355,8 @@ def test_the_examples_of_the_docs_run(system: BillingSystem) -> None:
     assert first == second, "both say the same"
 
 
-def test_a_wrong_fact_is_named_before_it_is_sent(system: BillingSystem) -> None:
+def test_a_wrong_fact_is_named_before_it_is_sent(system: BillingSystem, fetched: Fetched) -> None:
     start = next(fact for fact in FACTS if topic_of(fact) == "treatment-started")
-    fetched = Fetched(system)
     with Publisher(system.broker.bootstrap_servers, source="/tests") as publisher:
         with pytest.raises(InvalidFact, match="status: must be"):
             publisher.publish(start._replace(status="PAUSED"))
@@ -358,7 +365,9 @@ def test_a_wrong_fact_is_named_before_it_is_sent(system: BillingSystem) -> None:
     assert fetched.records() == []
 
 
-def test_after_a_kill_the_same_command_goes_on_and_nothing_is_lost(system: BillingSystem, tmp_path: Path) -> None:
+def test_after_a_kill_the_same_command_goes_on_and_nothing_is_lost(
+    system: BillingSystem, fetched: Fetched, tmp_path: Path
+) -> None:
     file, progress = tmp_path / "many.jsonl", tmp_path / "many.progress"
     with file.open("w") as lines:
         for number in range(45_000):
@@ -369,7 +378,6 @@ def test_after_a_kill_the_same_command_goes_on_and_nothing_is_lost(system: Billi
                 "claim_id": "A",
             }
             lines.write(json.dumps(fact) + "\n")
-    fetched = Fetched(system)
     with system.start("publish", str(file), "--progress", str(progress)) as process:
         wait_until(progress.exists, 60, "some are acknowledged")
         process.kill()

@@ -3,18 +3,21 @@
 import asyncio
 import base64
 import json
+import threading
 from pathlib import Path
 
 import pytest
 import trustme
 from aiokafka.errors import KafkaConnectionError
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
 
 from streams.security import (
     MECHANISMS,
     PLAINTEXT,
     SecuritySettingsError,
     denial,
-    kafka_python_arguments,
+    kafka_python_client,
     security_from_environment,
     unsecured_token,
 )
@@ -102,7 +105,14 @@ def test_tls_asks_for_a_certificate_that_fits_the_name(ca_file: Path) -> None:
     context = security_from_environment(settings(SECURITY_PROTOCOL="SSL", SSL_CA_FILE=ca_file)).ssl_context
     assert context is not None
     assert context.check_hostname
-    assert kafka_python_arguments("a:1,b:2", PLAINTEXT)["bootstrap_servers"] == ["a:1", "b:2"]
+
+
+@pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
+def test_a_client_that_cannot_connect_leaves_no_thread_behind(kind: type) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(KafkaError):
+        kafka_python_client(kind, "127.0.0.1:1,127.0.0.1:2", PLAINTEXT, bootstrap_timeout_ms=200)
+    assert set(threading.enumerate()) <= before
 
 
 BAD = {
