@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,17 @@ from tests.postgres import Postgres, running_postgres
 # A shell starts background jobs with SIGINT ignored, and so would be every process that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_client_left() -> Iterator[None]:
+    """A client of Kafka that is left open asks for its broker for ever, and for random numbers, which Hypothesis takes for ours."""
+    before = set(threading.enumerate())
+    yield
+    started = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("kafka-")]
+    for thread in started:
+        thread.join(timeout=10)
+    assert not [thread.name for thread in started if thread.is_alive()], "a client of Kafka was not closed"
 
 
 @pytest.fixture(scope="session")
