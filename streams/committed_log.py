@@ -6,6 +6,7 @@ caller asked for before, so that a topic that is written to meanwhile ends too.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,36 +47,35 @@ class CommittedLog:
         self._timeout_seconds = timeout_seconds
         self._stall_seconds = stall_seconds
         timeout_ms = int(timeout_seconds * 1000)
-        try:
-            self._admin = kafka_python_client(
-                KafkaAdminClient,
-                bootstrap_servers,
-                client_id="pathway-billing-reader",
-                request_timeout_ms=timeout_ms,
-                bootstrap_timeout_ms=timeout_ms,
-            )
-        except KafkaError as error:
-            raise self._failed(error) from error
-        try:
-            self._consumer = kafka_python_client(
-                KafkaConsumer,
-                bootstrap_servers,
-                client_id="pathway-billing-reader",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                auto_offset_reset="none",
-                allow_auto_create_topics=False,
-                max_partition_fetch_bytes=_FETCH_BYTES,
-                max_poll_records=_POLL_RECORDS,
-                fetch_max_wait_ms=20,
-                retry_backoff_ms=20,
-                bootstrap_timeout_ms=timeout_ms,
-                request_timeout_ms=timeout_ms,
-                metrics_enabled=False,
-            )
-        except KafkaError as error:
-            self._admin.close()
-            raise self._failed(error) from error
+        with ExitStack() as opened:  # closed again where the rest fails
+            try:
+                self._admin = kafka_python_client(
+                    KafkaAdminClient,
+                    bootstrap_servers,
+                    client_id="pathway-billing-reader",
+                    request_timeout_ms=timeout_ms,
+                    bootstrap_timeout_ms=timeout_ms,
+                )
+                opened.callback(self._admin.close)
+                self._consumer = kafka_python_client(
+                    KafkaConsumer,
+                    bootstrap_servers,
+                    client_id="pathway-billing-reader",
+                    enable_auto_commit=False,
+                    isolation_level="read_committed",
+                    auto_offset_reset="none",
+                    allow_auto_create_topics=False,
+                    max_partition_fetch_bytes=_FETCH_BYTES,
+                    max_poll_records=_POLL_RECORDS,
+                    fetch_max_wait_ms=20,
+                    retry_backoff_ms=20,
+                    bootstrap_timeout_ms=timeout_ms,
+                    request_timeout_ms=timeout_ms,
+                    metrics_enabled=False,
+                )
+            except KafkaError as error:
+                raise self._failed(error) from error
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -178,29 +179,28 @@ class DeadLetterDesk:
         self._because = because
         self._timeout_seconds = timeout_seconds
         timeout_ms = int(timeout_seconds * 1000)
-        try:
-            self._producer = kafka_python_client(
-                KafkaProducer,
-                bootstrap_servers,
-                client_id="pathway-billing-dead-letters",
-                transactional_id=REDRIVE_TRANSACTION,
-                transaction_timeout_ms=_TRANSACTION_TIMEOUT_SECONDS * 1000,
-                allow_auto_create_topics=False,
-                max_request_size=_LARGEST_RECORD_BYTES,
-                compression_type="gzip",  # as dead letters are: the record may be larger than its topic takes unpacked
-                bootstrap_timeout_ms=timeout_ms,
-                max_block_ms=timeout_ms,
-                metrics_enabled=False,
-            )
-        except KafkaError as error:
-            raise _failed(error) from error
-        try:
-            self._producer.init_transactions()
-        except KafkaError as error:
-            self._producer.close(timeout=0)
-            raise _failed(error) from error
-        self._done = dict(actions(log))  # after the fence: whoever was here before has finished or never will
-        self._partitions = log.partitions(INPUT_TOPICS)
+        with ExitStack() as opened:  # closed again where the rest fails
+            try:
+                self._producer = kafka_python_client(
+                    KafkaProducer,
+                    bootstrap_servers,
+                    client_id="pathway-billing-dead-letters",
+                    transactional_id=REDRIVE_TRANSACTION,
+                    transaction_timeout_ms=_TRANSACTION_TIMEOUT_SECONDS * 1000,
+                    allow_auto_create_topics=False,
+                    max_request_size=_LARGEST_RECORD_BYTES,
+                    compression_type="gzip",  # as dead letters are: the record may be larger than its topic takes unpacked
+                    bootstrap_timeout_ms=timeout_ms,
+                    max_block_ms=timeout_ms,
+                    metrics_enabled=False,
+                )
+                opened.callback(self._producer.close, timeout=0)
+                self._producer.init_transactions()
+            except KafkaError as error:
+                raise _failed(error) from error
+            self._done = dict(actions(log))  # after the fence: whoever was here before has finished or never will
+            self._partitions = log.partitions(INPUT_TOPICS)
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         return self

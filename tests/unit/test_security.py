@@ -107,6 +107,13 @@ def test_tls_asks_for_a_certificate_that_fits_the_name(ca_file: Path) -> None:
     assert context.check_hostname
 
 
+def test_a_client_is_given_every_broker_and_how_to_connect() -> None:
+    given = kafka_python_client(dict, "a:1,b:2", PLAINTEXT, client_id="x")
+    assert given["bootstrap_servers"] == ["a:1", "b:2"]
+    assert given["client_id"] == "x"
+    assert given.items() >= PLAINTEXT.kafka_python().items()
+
+
 @pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
 def test_a_client_that_cannot_connect_leaves_no_thread_behind(kind: type) -> None:
     before = set(threading.enumerate())
