@@ -55,7 +55,7 @@ def subject(event: str) -> str:
 
 
 # Ids are 353, event, version: two digits each. Far from the numbers that a schema registry hands out by counting from 1.
-VERSIONS = (
+VERSIONS: tuple[SchemaVersion, ...] = (
     SchemaVersion(3530101, "pathway-selected", 1),
     SchemaVersion(3530201, "treatment-started", 1),
     SchemaVersion(3530301, "claim-received", 1),

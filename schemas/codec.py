@@ -331,7 +331,10 @@ def put_number(out: BytesWriter, number: int) -> None:
         raise ValueError("a number of more than 64 bits cannot be written")
     whole: i64 = number
     rest: i64 = (whole << 1) ^ (whole >> 63)
+    low: int  # what a compiled `append` takes as it is; an `i64` would go by way of an object
     while rest & -128:
-        out.append(rest & 0x7F | 0x80)
+        low = rest & 0x7F | 0x80
+        out.append(low)
         rest = (rest >> 7) & 0x01FF_FFFF_FFFF_FFFF
-    out.append(rest)
+    low = rest
+    out.append(low)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple, Protocol
-from weakref import WeakSet
 
 from schemas import catalog
 from schemas.catalog import Schema
@@ -53,26 +52,17 @@ class _Bundled:
         return None
 
 
-class _Heads(dict[str, bytes]):
-    """The first bytes of each event's records; asked for once."""
-
-    def __missing__(self, event: str) -> bytes:
-        head = self[event] = b"\0" + _source.id_of(event).to_bytes(4, "big")
-        return head
-
-
 _source: SchemaSource = _Bundled()
-_heads = _Heads()
-_wire_readers: "WeakSet[WireReader]" = WeakSet()
+_sources = 1  # how many there have been: what was learnt from an earlier one counts no more
+_heads: dict[str, bytes] = {}
 
 
 def use(source: SchemaSource | None) -> None:
     """Take schema ids from this source from now on, in the whole process; with None from the catalog alone."""
-    global _source  # noqa: PLW0603 - one process speaks with one registry, and the codecs are made once
+    global _source, _sources  # noqa: PLW0603 - one process speaks with one registry, and the codecs are made once
     _source = source or _Bundled()
+    _sources += 1
     _heads.clear()
-    for reader in _wire_readers:
-        reader.forget()
 
 
 def has_registry() -> bool:
@@ -100,18 +90,21 @@ class WireReader:
         self._makers = makers or {}
         self._readers: dict[tuple[str, bytes], Callable[[bytes, int], tuple[Any, ...]]] = {}
         self._refusals: dict[tuple[str, bytes], _Refusal] = {}
-        _wire_readers.add(self)
+        self._sources = _sources
 
-    def forget(self) -> None:
-        """Schema ids may mean something else from now on."""
+    def _forget(self) -> None:
+        """Schema ids may mean something else since `use` was called."""
         self._readers.clear()
         self._refusals.clear()
+        self._sources = _sources
 
     def unknown(self, records: Iterable[tuple[str, bytes | None]]) -> set[tuple[str, bytes]]:
         """Of these records (topic, value) the topics and heads that `learn` has to be called for before `decode` answers at
         once. Without a registry none."""
         if not has_registry():
             return set()
+        if self._sources != _sources:
+            self._forget()
         found = {(topic, value[:HEAD_BYTES]) for topic, value in records if value}
         return {head for head in found if head not in self._readers and not self._refused_lately(head)}
 
@@ -132,6 +125,8 @@ class WireReader:
         """The record in a value of a topic, its fields in the order of the schema. Raises `Unreadable` for everything else."""
         if not value:
             raise Unreadable("the record has no value; publish a tombstone to none of these topics")
+        if self._sources != _sources:
+            self._forget()
         head = value[:HEAD_BYTES]
         read = self._readers.get((topic, head)) or self._reader(topic, head)
         try:
@@ -209,11 +204,17 @@ def writer(event: str) -> Callable[[tuple[Any, ...]], bytes]:
     With a registry the first call may block and raise `SchemasUnavailable`, see `learn_ids`.
     """
     write = compile_writer(catalog.newest_schema(event))
-    heads = _heads
-    return lambda record: write(heads[event], record)
+    return lambda record: write(_heads.get(event) or _head(event), record)
+
+
+def _head(event: str) -> bytes:
+    """The first bytes of an event's records; asked for once."""
+    head = _heads[event] = b"\0" + _source.id_of(event).to_bytes(4, "big")
+    return head
 
 
 def learn_ids(events: Iterable[str]) -> None:
     """Ask for the ids that these events are written with, so that no `encode` has to. Raises `SchemasUnavailable`."""
     for event in events:
-        _ = _heads[event]
+        if event not in _heads:
+            _head(event)

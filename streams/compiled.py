@@ -20,6 +20,7 @@ BUILDS = STREAMS / "__compiled__"
 VARIABLE = "PATHWAY_BILLING_COMPILED"
 
 AGENTS = ("adjudicator.py", "intake.py", "patient_state.py", "tally.py")  # of the agents, what runs for every fact
+EVENTS = ("schemas/codec.py", "schemas/wire.py", "streams/events.py")  # between bytes and values
 CODECS = "made_codecs"  # the codec's functions, one for each schema, as a module of `streams`
 
 
@@ -63,7 +64,7 @@ def build_folder() -> Path:
     """The folder of a build of the source as it is, for this Python."""
     digest = hashlib.blake2b(f"{sys.version} {sysconfig.get_platform()}".encode(), digest_size=10)
     sources = [*(STREAMS / "adjudication").glob("*.py"), *(ROOT / "schemas").glob("*.avsc")]
-    sources += [STREAMS / "agents" / name for name in AGENTS]
-    for path in sorted([*sources, ROOT / "schemas" / "codec.py", STREAMS / "compiling.py"]):
+    sources += [STREAMS / "agents" / name for name in AGENTS] + [ROOT / name for name in EVENTS]
+    for path in sorted([*sources, STREAMS / "compiling.py"]):
         digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
     return BUILDS / digest.hexdigest()

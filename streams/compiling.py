@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from streams.compiled import AGENTS, BUILDS, CODECS, ROOT, STREAMS, build_folder
+from streams.compiled import AGENTS, BUILDS, CODECS, EVENTS, ROOT, STREAMS, build_folder
 
 _VALUES = ("facts.py", "decisions.py")
 """Hold nothing but named tuples, which are written in C already; their type hints, which mypyc drops, decode the patient state."""
@@ -40,7 +40,7 @@ def build() -> Path:
         modules = [
             *(f"streams/adjudication/{path.name}" for path in _rules()),
             *(f"streams/agents/{name}" for name in AGENTS),
-            "schemas/codec.py",
+            *EVENTS,
             f"streams/{CODECS}.py",
         ]
         os.chdir(work)  # mypyc names modules by their paths from here

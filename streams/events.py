@@ -97,7 +97,6 @@ MAKERS: dict[str, type[tuple[Any, ...]]] = {
 
 codec.COMPILED.update(compiled.codecs())
 _reader = wire.WireReader(MAKERS)
-_decode = _reader.decode
 unknown_schemas = _reader.unknown
 learn_schemas = _reader.learn
 _write_decision = wire.writer(DECISION)
@@ -140,14 +139,14 @@ def key_of(fact: Fact) -> str:
 
 def fact_from_avro(topic: str, value: bytes | None) -> Fact:
     """The fact in a record's value. Raises `Unreadable` or `InvalidFact`."""
-    fact = cast(Fact, _decode(topic, value))
+    fact = cast(Fact, _reader.decode(topic, value))
     intake.check(fact)
     return fact
 
 
 def unchecked_fact_from_avro(topic: str, value: bytes | None) -> Fact:
     """The fact in a record's value, whether or not the rules can work with it: for people who correct it. Raises `Unreadable`."""
-    return cast(Fact, _decode(topic, value))
+    return cast(Fact, _reader.decode(topic, value))
 
 
 def fact_to_avro(fact: Fact) -> tuple[str, bytes, bytes]:
@@ -212,7 +211,7 @@ def read_jsonl(
 
 def decision_from_avro(value: bytes | None) -> Decision:
     """The decision in a value of `billing-decisions`. Raises `Unreadable`."""
-    return cast(Decision, _decode(DECISIONS_TOPIC, value))
+    return cast(Decision, _reader.decode(DECISIONS_TOPIC, value))
 
 
 def decision_to_avro(decision: Decision) -> bytes:
@@ -232,7 +231,7 @@ def decision_to_json(decision: Decision) -> dict[str, Any]:
 
 def notice_from_avro(value: bytes | None) -> EligibilityNotice:
     """The notice in a value of `eligibility-notices`. Raises `Unreadable`."""
-    return cast(EligibilityNotice, _decode(NOTICES_TOPIC, value))
+    return cast(EligibilityNotice, _reader.decode(NOTICES_TOPIC, value))
 
 
 def notice_to_avro(notice: EligibilityNotice) -> bytes:
@@ -255,7 +254,7 @@ def notice_to_json(notice: EligibilityNotice) -> dict[str, Any]:
 
 def action_from_avro(value: bytes | None) -> DeadLetterAction:
     """The action in a value of `dead-letter-actions`. Raises `Unreadable`."""
-    return cast(DeadLetterAction, _decode(ACTIONS_TOPIC, value))
+    return cast(DeadLetterAction, _reader.decode(ACTIONS_TOPIC, value))
 
 
 def action_to_avro(action: DeadLetterAction) -> bytes:

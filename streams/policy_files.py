@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.adjudication.days import day_from_iso
+from streams.adjudication.decisions import PolicyRef
 from streams.adjudication.policy import Policy, PolicyProfile
 
 _FIELDS: dict[str, type] = {
@@ -77,8 +78,7 @@ def _profile(number: int, table: dict[str, Any]) -> PolicyProfile:
     except ValueError as error:
         raise BadPolicy(f"{where}: effective_from must be a date (YYYY-MM-DD)") from error
     return PolicyProfile(
-        id=table["id"],
-        version=table["version"],
+        ref=PolicyRef(table["id"], table["version"]),
         effective_from=start,
         gap_after_s0353_days=table["gap_after_s0353_days"],
         gap_between_s0354_days=table["gap_between_s0354_days"],

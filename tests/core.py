@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from streams.adjudication.agreements import Agreements
 from streams.adjudication.days import day_from_iso
+from streams.adjudication.decisions import PolicyRef
 from streams.adjudication.fold import fold
 from streams.adjudication.policy import Policy, PolicyProfile
 from streams.adjudication.record import PatientRecord
@@ -22,8 +23,7 @@ def core_policy(profiles: Sequence[Json]) -> Policy:
 def _profile(version: int, profile: Json) -> PolicyProfile:
     begins = profile.get("effective_from")
     return PolicyProfile(
-        id="TEST",
-        version=version,
+        ref=PolicyRef("TEST", version),
         effective_from=None if begins is None else day_from_iso(begins),
         gap_after_s0353_days=profile["gap_after_s0353_days"],
         gap_between_s0354_days=profile["gap_between_s0354_days"],

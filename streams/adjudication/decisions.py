@@ -1,6 +1,6 @@
 """What the engine says: decisions, eligibility notices and refusals, as frozen values. Field by field as in events.md section 4."""
 
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
+from typing import Final, NamedTuple
 
 from .days import Day
 from .facts import Cents
@@ -14,18 +14,6 @@ OUTCOMES = (PAID, DENIED, BUNDLED, PENDED, VOIDED)
 
 WRONG_PAYER: Final = "WRONG_PAYER"
 CONFLICT: Final = "CONFLICT"
-
-
-_Value = TypeVar("_Value")
-
-
-class _New(Protocol):
-    def __call__(self, kind: type[_Value], fields: tuple[Any, ...], /) -> _Value: ...
-
-
-new = cast(_New, tuple.__new__)
-"""`new(Ruling, (...))` is the value that `Ruling(...)` is, its fields in their order, in a tenth of the time: a NamedTuple's own
-constructor is a Python function, also where the rules run compiled. For the values that every decision is made of."""
 
 
 class Adjustment(NamedTuple):

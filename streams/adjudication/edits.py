@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from .agreements import span_on
 from .days import Day, iso
-from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Because, Evidence, new
+from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Because, Evidence
 from .facts import (
     REPLACEMENT,
     S0353,
@@ -27,6 +27,7 @@ from .facts import (
     PathwaySelection,
     ProviderAgreement,
 )
+from .making import new
 from .policy import ORDER_SCOPE, PolicyProfile
 from .settling import Settling
 
@@ -112,7 +113,8 @@ class BilledLine:
             if not self.agreements:
                 self.agreements = (ref,)
             elif ref not in self.agreements:
-                self.agreements = tuple(sorted((*self.agreements, ref)))
+                (first,) = self.agreements  # edits 4 and 10 use one each
+                self.agreements = (first, ref) if first < ref else (ref, first)
 
 
 @lru_cache(maxsize=65_536)
@@ -698,15 +700,13 @@ def payable(billed: BilledLine) -> Finding:
 @_explains("PAID")
 def _paid(it: Subject, because: Because) -> Words:
     order_id, onset, fee, paid, owed = because
-    since = iso(int(onset or 0))
+    since, agreed = iso(int(onset or 0)), usd(int(fee or 0))
     owes = f", the member owes {usd(int(owed))}" if owed else ""
     return (
-        f"{it} pays {usd(int(paid or 0))}{owes}: order {order_id}, treatment since {since}, agreed fee {usd(int(fee or 0))}.",
+        f"{it} pays {usd(int(paid or 0))}{owes}: order {order_id}, treatment since {since}, agreed fee {agreed}.",
         (
             evidence_of("order", str(order_id), f"on the pathway, treatment since {since}"),
-            evidence_of(
-                "agreement", it.claim.billing_npi, f"in network for plan {it.claim.plan_id}, fee {usd(int(fee or 0))}"
-            ),
+            evidence_of("agreement", it.claim.billing_npi, f"in network for plan {it.claim.plan_id}, fee {agreed}"),
         ),
     )
 

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from .agreements import Agreements
+from .days import Day
 from .decisions import (
     BUNDLED,
     CONFLICT,
@@ -19,12 +20,14 @@ from .decisions import (
     PAID,
     WRONG_PAYER,
     Adjustment,
+    AgreementRef,
     Decision,
     EligibilityNotice,
+    Evidence,
+    PolicyRef,
     Position,
     Refusal,
     Ruling,
-    new,
 )
 from .edits import explain
 from .facts import (
@@ -41,6 +44,7 @@ from .facts import (
     TreatmentStart,
     content,
 )
+from .making import new
 from .notices import notice_of
 from .policy import Policy
 from .record import LineKey, PatientRecord
@@ -66,6 +70,14 @@ class Step:
 
 
 REPEATED: Final = Step()
+
+_Decided = tuple[
+    *tuple[str, str, int, int, str | None],  # patient_id to supersedes
+    *tuple[str, str, str, Day, str, str | None],  # outcome to order_id
+    *tuple[Cents, Cents, Cents, Cents, Cents, Cents],  # charge_cents to member_owes_cents
+    *tuple[tuple[Adjustment, ...], Day | None, str, tuple[Evidence, ...], PolicyRef, tuple[AgreementRef, ...]],
+]
+"""A decision's fields but for the first and the last, `decision_id` and `caused_by`."""
 
 Change = tuple[LineKey, Ruling, Position | None]  # a line, how it is decided now, and the decision that stands so far
 
@@ -270,11 +282,37 @@ def decision_id(decision: Decision) -> str:
     return _id(decision[1:-1])
 
 
-def _id(decided: tuple[Any, ...]) -> str:
-    *plain, adjustments, next_payable_date, explanation, evidence, policy, agreements = decided
-    texts = [str(field) for field in plain]
-    texts.append(str(len(adjustments)))
-    texts += [_written(adjustment) for adjustment in adjustments]
+def _id(decided: _Decided) -> str:
+    (
+        patient_id,
+        claim_id,
+        line_number,
+        version,
+        supersedes,
+        outcome,
+        reason,
+        procedure_code,
+        service_date,
+        billing_npi,
+        order_id,
+        charge,
+        allowed,
+        paid,
+        paid_before,
+        change,
+        member_owes,
+        adjustments,
+        next_payable_date,
+        explanation,
+        evidence,
+        policy,
+        agreements,
+    ) = decided
+    texts = [patient_id, claim_id, str(line_number), str(version), str(supersedes), outcome, reason, procedure_code]
+    texts += (str(service_date), billing_npi, str(order_id), str(charge), str(allowed), str(paid), str(paid_before))
+    texts += (str(change), str(member_owes), str(len(adjustments)))
+    for adjustment in adjustments:
+        texts.append(_written(adjustment))
     texts += (str(next_payable_date), explanation, str(len(evidence)))
     for kind, ref, says in evidence:
         texts += (kind, ref, says)

@@ -5,8 +5,9 @@ FAQ "How do I submit the S-codes for reimbursement?": a notice of eligibility on
 
 from .agreements import Agreements, span_on
 from .days import iso
-from .decisions import EligibilityNotice, new
+from .decisions import EligibilityNotice
 from .facts import S0353, S0354, WITHDRAWN, MemberEligibility, PathwaySelection
+from .making import new
 from .policy import Policy
 
 

@@ -5,22 +5,24 @@ their order.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 from .agreements import Agreements
-from .decisions import Refusal, new
+from .decisions import Refusal
 from .facts import Fact, PatientFact, ProviderAgreement
 from .fold import Step, fold
 from .policy import Policy
 from .record import PatientRecord
 
 
-class Folded(NamedTuple):
-    """One fact and what it led to. `number` is its place in the input, from 0."""
+class Folded:
+    """One fact and what it led to."""
 
-    number: int
-    fact: Fact
-    step: Step
+    __slots__ = ("fact", "number", "step")
+
+    def __init__(self, number: int, fact: Fact, step: Step) -> None:
+        self.number = number  # its place in the input, from 0
+        self.fact = fact
+        self.step = step
 
 
 class OfflineEngine:
@@ -37,9 +39,10 @@ class OfflineEngine:
 
     def fold(self, fact: PatientFact) -> Step:
         """Fold one fact into its patient's record."""
-        record = self.records.get(fact.patient_id)
+        patient_id = fact.patient_id
+        record = self.records.get(patient_id)
         if record is None:
-            record = self.records[fact.patient_id] = PatientRecord(fact.patient_id)
+            record = self.records[patient_id] = PatientRecord(patient_id)
         return fold(record, fact, self.agreements, self.policy)
 
     def fold_all(self, facts: Iterable[Fact], on_fact: Callable[[int], None] | None = None) -> Iterator[Folded]:
@@ -51,6 +54,6 @@ class OfflineEngine:
             else:
                 rest.append((number, fact))
         for number, fact in rest:
-            yield new(Folded, (number, fact, self.fold(fact)))
+            yield Folded(number, fact, self.fold(fact))
             if on_fact is not None:
                 on_fact(number)

@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from functools import cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -16,8 +15,7 @@ ORDER_SCOPE: Final = "order"
 class PolicyProfile(NamedTuple):
     """One version of a policy profile. The defaults are none: a profile file states every value (profiles/p0.toml)."""
 
-    id: str
-    version: int
+    ref: PolicyRef
     effective_from: Day | None  # first received date that it decides; None: since ever
     gap_after_s0353_days: int
     gap_between_s0354_days: int
@@ -30,15 +28,6 @@ class PolicyProfile(NamedTuple):
     default_filing_limit_days: int  # where the billing provider has no agreement span
     pend_limit_days: int
     plans: Mapping[str, str]  # plan_id -> payer_id
-
-    @property
-    def ref(self) -> PolicyRef:
-        return _ref(self.id, self.version)
-
-
-@cache
-def _ref(policy_id: str, version: int) -> PolicyRef:
-    return PolicyRef(policy_id, version)
 
 
 class Policy:
@@ -55,7 +44,9 @@ class Policy:
                 DENIED,
                 BUNDLED,
             ):
-                raise ValueError(f"profile {profile.id} version {profile.version} has a switch with an unknown value")
+                raise ValueError(
+                    f"profile {profile.ref.id} version {profile.ref.version} has a switch with an unknown value"
+                )
         self.profiles = profiles
 
     def on(self, received_date: Day) -> PolicyProfile:

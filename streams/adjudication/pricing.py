@@ -1,8 +1,9 @@
 """What a payable line pays (rules.md section 4; FAQ "How much is the reimbursement for the S-codes?": the lesser of billed charges,
 and member cost shares where the benefit plan has them)."""
 
-from .decisions import Adjustment, new
+from .decisions import Adjustment
 from .facts import Cents, CostShare
+from .making import new
 
 
 class Price:
@@ -46,20 +47,21 @@ def price(
     paid = rest - coinsurance
 
     # In the order of their written form: "CO-119..." < "CO-45" < "PR-1" < "PR-2" < "PR-3".
-    adjustments = tuple(
-        [
-            new(Adjustment, adjustment)
-            for adjustment in (
-                ("CO", "119", ("N362",), charge_cents - unit),
-                ("CO", "45", (), unit - allowed),
-                ("PR", "1", (), deductible),
-                ("PR", "2", (), coinsurance),
-                ("PR", "3", (), copay),
-            )
-            if adjustment[3]
-        ]
-    )
+    adjustments: list[Adjustment] = []
+    if charge_cents != unit:
+        adjustments.append(new(Adjustment, ("CO", "119", ("N362",), charge_cents - unit)))
+    if unit != allowed:
+        adjustments.append(new(Adjustment, ("CO", "45", (), unit - allowed)))
+    if deductible:
+        adjustments.append(new(Adjustment, ("PR", "1", (), deductible)))
+    if coinsurance:
+        adjustments.append(new(Adjustment, ("PR", "2", (), coinsurance)))
+    if copay:
+        adjustments.append(new(Adjustment, ("PR", "3", (), copay)))
     # Invariant 3 of rules.md section 6, guarded in production.
     assert 0 <= paid <= allowed <= min(fee_cents, unit), "a price out of bounds"
-    assert charge_cents == paid + sum(adjustment.cents for adjustment in adjustments), "a price that does not add up"
-    return Price(allowed, paid, deductible, adjustments)
+    adjusted = 0
+    for adjustment in adjustments:
+        adjusted += adjustment.cents
+    assert charge_cents == paid + adjusted, "a price that does not add up"
+    return Price(allowed, paid, deductible, tuple(adjustments))

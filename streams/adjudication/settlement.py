@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from .agreements import Agreements
-from .decisions import DENIED, PAID, Adjustment, Because, Ruling, new
+from .decisions import DENIED, PAID, Adjustment, Because, Ruling
 from .edits import BilledLine, Finding, decide, signature, voided
 from .facts import ORIGINAL, S0353, S0354, S_CODES, Cents, Claim
 from .live import Place, Roll, call_the_roll
+from .making import new
 from .policy import Policy
 from .pricing import price
 from .record import LineKey, PatientRecord

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from streams.adjudication.decisions import new
 from streams.adjudication.facts import PatientFact, ProviderAgreement, ReadjudicationRequested
 from streams.adjudication.fold import Step, fold
+from streams.adjudication.making import new
 from streams.adjudication.policy import Policy
 from streams.agents.agreement_book import AgreementBook
 from streams.agents.intake import Refused, accept

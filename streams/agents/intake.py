@@ -35,10 +35,10 @@ def accept(record: InputRecord) -> Fact | Refused:
         )
     try:
         fact = fact_from_avro(record.topic, value)
-    except Unreadable as error:
-        return Refused(Reason.UNREADABLE, str(error))
-    except InvalidFact as error:
-        return Refused(Reason.INVALID, str(error))
+    except Unreadable as unreadable:
+        return Refused(Reason.UNREADABLE, str(unreadable))
+    except InvalidFact as invalid:
+        return Refused(Reason.INVALID, str(invalid))
     key = key_of(fact)
     if record.key != key.encode():
         return Refused(

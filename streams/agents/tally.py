@@ -1,6 +1,7 @@
 """What the facts of a batch came to, kept until its transaction is committed and then counted in the metrics."""
 
 from collections import Counter
+from functools import cache
 
 from streams import metrics
 from streams.adjudication.decisions import BUNDLED, DENIED, OUTCOMES, PAID, PENDED, VOIDED, Decision, EligibilityNotice
@@ -24,6 +25,13 @@ REASONS = {
 """Every reason that an outcome may have (rules.md section 3): the first of each is to be seen as an increase, too."""
 
 NOTICE_REASONS = ("ELIGIBLE", "WITHDRAWN", "OFF_PATHWAY", "ORDERING_NOT_IN_NETWORK", "NOT_ELIGIBLE")
+
+
+# `labels` takes a lock and writes its values as text; each of its few counters is asked for once
+_decisions = cache(metrics.DECISIONS.labels)
+_charged_cents = cache(metrics.CHARGED_CENTS.labels)
+_taken_back_cents = cache(metrics.TAKEN_BACK_CENTS.labels)
+_notices = cache(metrics.NOTICES.labels)
 
 
 class BatchTally:
@@ -61,14 +69,14 @@ class BatchTally:
             elif change < 0:
                 taken_back_cents[outcome] = taken_back_cents.get(outcome, 0) - change
         for kind, count in decided.items():
-            metrics.DECISIONS.labels(*kind).inc(count)
+            _decisions(*kind).inc(count)
         for outcome, cents in charged_cents.items():
-            metrics.CHARGED_CENTS.labels(outcome).inc(cents)
+            _charged_cents(outcome).inc(cents)
         for outcome, cents in taken_back_cents.items():
-            metrics.TAKEN_BACK_CENTS.labels(outcome).inc(cents)
+            _taken_back_cents(outcome).inc(cents)
         metrics.PAID_CENTS.inc(paid_cents)
         for reason, count in Counter([notice.reason for notice in self._notices]).items():
-            metrics.NOTICES.labels(reason).inc(count)
+            _notices(reason).inc(count)
         for topic, count in self._repeats.items():
             metrics.REPEATED_FACTS.labels(topic).inc(count)
 
@@ -77,7 +85,7 @@ def start_metrics(policy: Policy) -> None:
     """Show from the start what is known before the first fact, and that the rest stands at 0."""
     metrics.say_what_runs()
     for profile in policy.profiles:
-        metrics.POLICY_INFO.labels(profile.id, str(profile.version)).set(1)
+        metrics.POLICY_INFO.labels(profile.ref.id, str(profile.ref.version)).set(1)
     metrics.start_at_zero(metrics.RECORDS, INPUT_TOPICS)
     metrics.start_at_zero(metrics.REPEATED_FACTS, FACT_TOPICS)
     metrics.start_at_zero(metrics.DEAD_LETTERS, [reason.value for reason in Reason])

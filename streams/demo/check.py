@@ -33,7 +33,8 @@ def expect(facts: Iterable[Fact], policy: Policy) -> Expectation:
     patients: set[str] = set()
     current = CurrentDecisions()
     refused: Counter[RefusedFact] = Counter()
-    for _, fact, step in OfflineEngine(policy).fold_all(facts):
+    for folded in OfflineEngine(policy).fold_all(facts):
+        fact, step = folded.fact, folded.step
         if not isinstance(fact, ProviderAgreement):
             patients.add(fact.patient_id)
         for decision in step.decisions:

@@ -97,7 +97,7 @@ def test_the_span_of_the_plan_that_covers_the_day() -> None:
 def test_the_profile_of_the_received_date_decides() -> None:
     policy = core_policy([P0, {**P0, "effective_from": "2024-03-01"}, {**P0, "effective_from": "2024-03-02"}])
     received = ("2024-02-29", "2024-03-01", "2024-03-02", "2025-01-01")
-    assert [policy.on(day_from_iso(text)).version for text in received] == [1, 2, 3, 3]
+    assert [policy.on(day_from_iso(text)).ref.version for text in received] == [1, 2, 3, 3]
     assert policy.profiles[0].ref == PolicyRef("TEST", 1)
 
 

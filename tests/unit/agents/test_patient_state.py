@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from inspect import isdatadescriptor
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from streams.agents.patient_state import (
     UnknownStateFormat,
     is_patient_key,
 )
+from streams.agents.stored_values import Head, Segment
 from streams.events import decision_from_avro
 from streams.topics import BILLING_DECISIONS
 from tests import facts
@@ -56,6 +58,16 @@ def test_a_patient_that_is_read_anew_for_every_batch_is_decided_alike(history: l
     assert cold.table.values == warm.table.values
 
 
+@given(histories())
+def test_a_value_is_what_the_library_writes(history: list[facts.Json]) -> None:
+    """Values are joined from the bytes of their parts; read and encoded as a whole they have the same bytes."""
+    lane = Lane()
+    lane.feed(records(history))
+    for key, value in lane.table.values.items():
+        kind = Head if is_patient_key(key) else Segment
+        assert msgspec.msgpack.encode(msgspec.msgpack.decode(value[1:], type=kind)) == value[1:]
+
+
 def many_claims(count: int) -> list[facts.Json]:
     """A long history of claims, one every 30 days in turn with one too soon."""
     claims = []
@@ -63,6 +75,17 @@ def many_claims(count: int) -> list[facts.Json]:
         day = (date(1990, 1, 1) + timedelta(days=number * 15)).isoformat()
         claims.append(facts.s_line(f"C{number:06d}", "S0354", day))
     return claims
+
+
+def test_long_arrays_are_joined_as_the_library_writes_them() -> None:
+    lane = Lane()
+    claim = facts.claim("BIG", [facts.line(n, "S0354", "2024-02-01", units=0) for n in range(1, 200)])
+    orders = [facts.order(order_id=f"O{n}", event_id=f"e-{n}") for n in range(70)]
+    lane.feed(records([facts.agreement(), *orders, claim]))
+    value = lane.table.values[facts.PATIENT.encode()]
+    head = msgspec.msgpack.decode(value[1:], type=Head)
+    assert (len(head.orders), len(head.first.positions)) == (70, 199)
+    assert msgspec.msgpack.encode(head) == value[1:]
 
 
 def test_a_patient_of_5000_claims_stays_below_kafkas_record_limit() -> None:

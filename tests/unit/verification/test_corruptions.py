@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from streams.adjudication.decisions import Evidence
+from streams.adjudication.fold import Step
 from streams.agents.patient_state import StoredPatient
 from streams.events import notice_from_avro, notice_to_avro
 from streams.generator import history
@@ -200,8 +201,8 @@ def _forget_a_patient(system: System) -> None:
 
 def _forget_a_fact_in_the_table(system: System) -> None:
     stored = StoredPatient.load("pt-0001", system.table.get)
-    stored.record.claims["A"] = stored.record.claims["A"]._replace(patient_control_number="other")
-    stored.touch_claim("A")
+    other = stored.record.claims["A"] = stored.record.claims["A"]._replace(patient_control_number="other")
+    stored.touch(other, Step())
     stored.store(system.table.__setitem__)
 
 
@@ -210,7 +211,7 @@ def _set_the_table_back(system: System) -> None:
     stored = StoredPatient.load("pt-0001", system.table.get)
     position = stored.record.positions["B", 1]
     stored.record.positions["B", 1] = position._replace(version=1)
-    stored.touch_claim("B")
+    stored.touch(stored.record.claims["B"], Step())
     stored.store(system.table.__setitem__)
 
 
@@ -218,7 +219,7 @@ def _change_a_ruling_in_the_table(system: System) -> None:
     stored = StoredPatient.load("pt-0001", system.table.get)
     position = stored.record.positions["A", 1]
     stored.record.positions["A", 1] = position._replace(ruling=position.ruling._replace(paid_cents=1))
-    stored.touch_claim("A")
+    stored.touch(stored.record.claims["A"], Step())
     stored.store(system.table.__setitem__)
 
 
