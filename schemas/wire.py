@@ -8,13 +8,13 @@ schema registry (`use`), records are written with its ids, and ids that the cata
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from schemas import catalog
 from schemas.catalog import Schema
 from schemas.codec import Makers, Malformed, compile_reader, compile_writer
 
-HEAD_BYTES = 5  # before the Avro body
+HEAD_BYTES: Final = 5  # before the Avro body
 
 
 class Unreadable(Exception):
@@ -54,7 +54,7 @@ class _Bundled:
 
 _source: SchemaSource = _Bundled()
 _sources = 1  # how many there have been: what was learnt from an earlier one counts no more
-_heads: dict[str, bytes] = {}
+_heads: Final[dict[str, bytes]] = {}
 
 
 def use(source: SchemaSource | None) -> None:

@@ -71,8 +71,10 @@ def _codecs_module() -> str:
         "from librt.strings import BytesWriter",
         "from mypy_extensions import i64",
         "from schemas.codec import Malformed, count, finish, long, put_number, put_text, text_end",
-        *sorted({f"from {maker.__module__} import {maker.__name__}" for maker in makers.values()}),
+        *sorted({f"import {maker.__module__}" for maker in makers.values()}),
         "from typing import Final",
+        # final: the functions know where they are and need not look them up by their names
+        *sorted({f"{maker.__name__}: Final = {maker.__module__}.{maker.__name__}" for maker in makers.values()}),
         "new: Final = tuple.__new__",
         "FUNCTIONS: dict[str, Any] = {}",
     ]

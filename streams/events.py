@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from schemas import catalog, codec, json_form, wire
 from schemas.wire import SchemasUnavailable as SchemasUnavailable
@@ -72,7 +72,7 @@ LARGEST_LINE_BYTES = 16 << 20  # of JSONL; as a record, a fact may have half a m
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")  # what may be shown of a name that is not ours
 FACT_TYPES = tuple(_FACTS)  # a fact's type is also the name of its topic
 
-_TYPE_OF = {fact: name for name, fact in _FACTS.items()}
+_TYPE_OF: Final = {fact: name for name, fact in _FACTS.items()}
 MAKERS: dict[str, type[tuple[Any, ...]]] = {
     "PathwaySelected": PathwaySelection,
     "TreatmentStarted": TreatmentStart,
@@ -96,11 +96,11 @@ MAKERS: dict[str, type[tuple[Any, ...]]] = {
 }
 
 codec.COMPILED.update(compiled.codecs())
-_reader = wire.WireReader(MAKERS)
+_reader: Final = wire.WireReader(MAKERS)
 unknown_schemas = _reader.unknown
 learn_schemas = _reader.learn
-_write_decision = wire.writer(DECISION)
-_write_notice = wire.writer(NOTICE)
+_write_decision: Final = wire.writer(DECISION)
+_write_notice: Final = wire.writer(NOTICE)
 _parsers: dict[str, Callable[[Any], tuple[Any, ...]]] = {}
 
 
@@ -274,11 +274,11 @@ def action_to_json(action: DeadLetterAction) -> dict[str, Any]:
 
 # CloudEvents 1.0, Kafka's binary mode: the event is the record's value, its context the headers
 
-_SPEC_VERSION = ("ce_specversion", b"1.0")
-_CONTENT_TYPE = ("content-type", b"application/avro")
-_SOURCE = ("ce_source", b"pathway-billing")
-_DECISION_TYPE = ("ce_type", DECISION.encode())
-_NOTICE_TYPE = ("ce_type", NOTICE.encode())
+_SPEC_VERSION: Final = ("ce_specversion", b"1.0")
+_CONTENT_TYPE: Final = ("content-type", b"application/avro")
+_SOURCE: Final = ("ce_source", b"pathway-billing")
+_DECISION_TYPE: Final = ("ce_type", DECISION.encode())
+_NOTICE_TYPE: Final = ("ce_type", NOTICE.encode())
 
 
 def fact_headers(fact: Fact, source: str, time: Micros | None = None) -> Headers:
