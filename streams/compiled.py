@@ -1,8 +1,9 @@
 """The compiled build: the rules and the codec from the same source, compiled by mypyc (docs/adr/0009).
 
-`python -m streams.compiling` makes a build. It lies in a folder that bears the hash of everything it was made from. A source
-that was changed since has another hash, so its build is not found and the source runs as it is: a stale build is never used.
-`PATHWAY_BILLING_COMPILED=0` runs the source in any case, as the tests, the coverage and the mutation check do by default.
+`python -m streams.compiling` makes a build, with `--trained` one that gcc lays out by what a run of it did, which is taken first.
+It lies in a folder that bears the hash of everything it was made from. A source that was changed since has another hash, so its
+build is not found and the source runs as it is: a stale build is never used. `PATHWAY_BILLING_COMPILED=0` runs the source in any
+case, as the tests, the coverage and the mutation check do by default.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ def mode() -> str:
     """How the rules and the codec run in this process: `compiled` or `interpreted`."""
     import streams.adjudication.edits
 
-    return "compiled" if str(streams.adjudication.edits.__file__).startswith(str(BUILDS)) else "interpreted"
+    return "interpreted" if str(streams.adjudication.edits.__file__).endswith(".py") else "compiled"
 
 
 def use() -> None:
     """From now on import the compiled modules, where there is a build of exactly this source. Called before their first import."""
     if os.environ.get(VARIABLE) == "0" or not BUILDS.is_dir():
         return
-    build = build_folder()
-    if not build.is_dir():
+    build = next((folder for folder in (build_folder(trained=True), build_folder()) if folder.is_dir()), None)
+    if build is None:
         return
     import schemas
     import streams.adjudication
@@ -59,12 +60,16 @@ def codecs() -> dict[str, Callable[..., Any]]:
     return functions
 
 
-@cache
-def build_folder() -> Path:
+def build_folder(*, trained: bool = False) -> Path:
     """The folder of a build of the source as it is, for this Python."""
+    return BUILDS / f"{_digest()}{'-trained' if trained else ''}"
+
+
+@cache
+def _digest() -> str:
     digest = hashlib.blake2b(f"{sys.version} {sysconfig.get_platform()}".encode(), digest_size=10)
     sources = [*(STREAMS / "adjudication").glob("*.py"), *(ROOT / "schemas").glob("*.avsc")]
     sources += [STREAMS / "agents" / name for name in AGENTS] + [ROOT / name for name in EVENTS]
-    for path in sorted([*sources, STREAMS / "compiling.py"]):
+    for path in sorted([*sources, STREAMS / "compiling.py", STREAMS / "training.py"]):
         digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
-    return BUILDS / digest.hexdigest()
+    return digest.hexdigest()
