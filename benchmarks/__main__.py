@@ -31,6 +31,7 @@ from benchmarks.systems.catalog import SYSTEMS
 from benchmarks.systems.system import System
 from deploy.broker import EmbeddedBroker
 from deploy.kafka_distribution import KAFKA_VERSION
+from streams import compiled
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "benchmarks"
@@ -246,6 +247,7 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "processor": processor,
         "loop_seconds": _loop_seconds(),
+        "core": compiled.mode(),
         "versions": versions,
         "command": " ".join(["make bench", *([f'ARGS="{" ".join(sys.argv[1:])}"'] if sys.argv[1:] else [])]),
     }

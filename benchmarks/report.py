@@ -31,7 +31,7 @@ def _machine(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['date']}, {machine['cores']} cores ({machine['processor']}; a Python loop of 20 million additions takes "
-        f"{machine['loop_seconds']} s), {versions}. Command: `{machine['command']}`."
+        f"{machine['loop_seconds']} s), rules and codec {machine['core']}, {versions}. Command: `{machine['command']}`."
     )
 
 

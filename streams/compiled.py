@@ -22,14 +22,16 @@ VARIABLE = "PATHWAY_BILLING_COMPILED"
 
 AGENTS = ("adjudicator.py", "intake.py", "patient_state.py", "tally.py")  # of the agents, what runs for every fact
 EVENTS = ("schemas/codec.py", "schemas/wire.py", "streams/events.py")  # between bytes and values
+TRAINED = "-trained"  # at the end of a folder's name
 CODECS = "made_codecs"  # the codec's functions, one for each schema, as a module of `streams`
 
 
 def mode() -> str:
-    """How the rules and the codec run in this process: `compiled` or `interpreted`."""
+    """How the rules and the codec run in this process: `interpreted`, `compiled`, or `compiled, trained`."""
     import streams.adjudication.edits
 
-    return "interpreted" if str(streams.adjudication.edits.__file__).endswith(".py") else "compiled"
+    file = str(streams.adjudication.edits.__file__)
+    return "interpreted" if file.endswith(".py") else f"compiled{', trained' if TRAINED in file else ''}"
 
 
 def use() -> None:
@@ -62,7 +64,7 @@ def codecs() -> dict[str, Callable[..., Any]]:
 
 def build_folder(*, trained: bool = False) -> Path:
     """The folder of a build of the source as it is, for this Python."""
-    return BUILDS / f"{_digest()}{'-trained' if trained else ''}"
+    return BUILDS / f"{_digest()}{TRAINED if trained else ''}"
 
 
 @cache

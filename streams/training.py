@@ -22,7 +22,7 @@ from streams.runtime.reference import ReferenceFollower
 PATIENTS = 300
 SEED = 2
 BATCH_RECORDS = 100
-CACHE_CLAIMS = 500  # some patients have to be read from the table again
+CACHE_CLAIMS = 200  # some patients have to be read from the table again
 
 
 class PatientTable:

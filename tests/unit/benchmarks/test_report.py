@@ -49,6 +49,7 @@ def results(*runs: dict[str, Any]) -> dict[str, Any]:
         "date": "2026-01-01",
         "cores": 2,
         "loop_seconds": 2.1,
+        "core": "compiled, trained",
         "processor": "x",
         "versions": {"Python": "3.11"},
         "command": "make bench",
