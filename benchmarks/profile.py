@@ -8,6 +8,7 @@ starts.
 """
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -78,11 +79,15 @@ def shares(samples: Iterable[str]) -> list[Share]:
     ]
 
 
+_PART = re.compile(r"(\.(cold|part|isra|constprop)(\.\d+)?)+$")  # what gcc made of a function, or split off
+
+
 def _function(frame: str) -> str:
     """`fold____publish (0a1b__mypyc.cpython-311.so)` as `fold._publish`; a frame of a file keeps the file."""
     name, _, place = frame.partition(" (")
     name = name.removeprefix("CPyDef_").removeprefix("CPyPy_").replace("___", ".")
     name = name.partition("<")[0]  # without C++ template arguments
+    name = _PART.sub("", name)
     return name if "mypyc" in place or not place else f"{name} ({Path(place.partition(':')[0].rstrip(')')).name})"
 
 

@@ -33,7 +33,7 @@ def test_the_innermost_frame_that_has_a_stage_decides(inner: str, stage: str) ->
 def test_shares_are_of_the_main_threads_samples() -> None:
     found = shares(
         [
-            f"{MAIN};{PROCESS};CPyDef_fold___fold (0a__mypyc.so);CPyDef_fold____publish (0a__mypyc.so) 3",
+            f"{MAIN};{PROCESS};CPyDef_fold___fold (0a__mypyc.so);CPyDef_fold____publish.constprop.0.cold (0a__mypyc.so) 3",
             f"{MAIN};epoll_pwait (libc.so.6) 1",
             "Thread.run (threading.py:982);wait (threading.py:1) 400",
         ]
