@@ -370,7 +370,7 @@ def _fact_of_line(line: bytes | str) -> Fact | None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        twice, _ = Counter([name for name, _ in pairs]).most_common(1)[0]
         raise BadEvent(twice if _NAME.fullmatch(twice) else "", "stands twice in one object")
     return found
 
