@@ -42,6 +42,8 @@ still a date that can be written for any gap of up to a year."""
 _DAY_MICROS: Final[Micros] = 86_400_000_000
 
 _FREQUENCIES: Final = frozenset((ORIGINAL, REPLACEMENT, VOID))
+_ORDER_STATUSES: Final = frozenset((SELECTED, WITHDRAWN))
+_START_STATUSES: Final = frozenset((STARTED, CANCELLED))
 
 
 class InvalidFact(Exception):
@@ -114,27 +116,54 @@ def _claim(claim: Claim) -> None:
 
 
 def _selection(selection: PathwaySelection) -> None:
-    _refuse_empty(selection, "event_id", "patient_id", "plan_id", "program_id", "order_id")
-    _refuse_zero_bytes(selection, "patient_id", "plan_id", "order_id")
-    _refuse_negative(selection, "order_version", "max_months")
-    if selection.status not in (SELECTED, WITHDRAWN):
+    (
+        event_id,
+        patient_id,
+        plan_id,
+        program_id,
+        order_id,
+        order_version,
+        status,
+        withdrawn_from,
+        ordering_npi,
+        _regimen_code,
+        _on_pathway,
+        effective_from,
+        effective_to,
+        max_months,
+        selected_at,
+    ) = selection
+    if not (event_id and patient_id and plan_id and program_id and order_id):
+        _refuse_empty(selection, "event_id", "patient_id", "plan_id", "program_id", "order_id")
+    if "\0" in f"{patient_id}{plan_id}{order_id}":
+        _refuse_zero_bytes(selection, "patient_id", "plan_id", "order_id")
+    if order_version < 0 or max_months < 0:
+        _refuse_negative(selection, "order_version", "max_months")
+    if status not in _ORDER_STATUSES:
         raise InvalidFact("status", "must be SELECTED or WITHDRAWN")
-    if selection.status == WITHDRAWN and selection.withdrawn_from is None:
+    if status == WITHDRAWN and withdrawn_from is None:
         raise InvalidFact("withdrawn_from", "must be the first day without the order when the status is WITHDRAWN")
-    if not is_npi(selection.ordering_npi):
-        _refuse_npi("ordering_npi", selection.ordering_npi)
-    _refuse_days(selection, "withdrawn_from", "effective_from", "effective_to")
-    _refuse_instant("selected_at", selection.selected_at)
+    if not is_npi(ordering_npi):
+        _refuse_npi("ordering_npi", ordering_npi)
+    for day in (withdrawn_from, effective_from, effective_to):
+        if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+            _refuse_days(selection, "withdrawn_from", "effective_from", "effective_to")
+    _refuse_instant("selected_at", selected_at)
 
 
 def _start(start: TreatmentStart) -> None:
-    _refuse_empty(start, "event_id", "patient_id", "order_id")
-    _refuse_zero_bytes(start, "patient_id", "order_id")
-    _refuse_negative(start, "version")
-    if start.status not in (STARTED, CANCELLED):
+    event_id, patient_id, order_id, version, status, onset_date, recorded_at = start
+    if not (event_id and patient_id and order_id):
+        _refuse_empty(start, "event_id", "patient_id", "order_id")
+    if "\0" in f"{patient_id}{order_id}":
+        _refuse_zero_bytes(start, "patient_id", "order_id")
+    if version < 0:
+        _refuse_negative(start, "version")
+    if status not in _START_STATUSES:
         raise InvalidFact("status", "must be STARTED or CANCELLED")
-    _refuse_days(start, "onset_date")
-    _refuse_instant("recorded_at", start.recorded_at)
+    if not FIRST_DAY <= onset_date <= LAST_DAY:
+        _refuse_days(start, "onset_date")
+    _refuse_instant("recorded_at", recorded_at)
 
 
 def _eligibility(eligibility: MemberEligibility) -> None:

@@ -14,7 +14,8 @@ transaction that moves the lane past it. These headers are added behind the orig
 
 import enum
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from streams.runtime.failure import DeadLetterFloodError
 from streams.runtime.processor import Headers, InputRecord, OutputRecord
@@ -92,30 +93,32 @@ class FloodLimit:
     def after(self, refusals: Iterable[bool]) -> "FloodLimit":
         """The state after these records, in input order; raises DeadLetterFloodError where a limit is reached."""
         later = FloodLimit(self._spans, self.in_row)
-        for refused in refusals:
-            later._count(refused)
+        for refused, alike in groupby(refusals):
+            later._count(refused, sum(1 for _ in alike))
         return later
 
-    def _count(self, refused: bool) -> None:
-        if not self._spans or self._spans[-1][0] == self.SPAN:
-            self._spans.append((0, 0))
-        seen, bad = self._spans[-1]
-        self._spans[-1] = (seen + 1, bad + refused)
-        self.in_row = self.in_row + 1 if refused else 0
-        if not refused:
-            return
-        if self.in_row >= self.IN_A_ROW:
-            raise _flood(f"{self.IN_A_ROW:,} records in a row could not be used")
-        total = sum(span[1] for span in self._spans)
-        if total >= self.WINDOW // 2:
-            raise _flood(f"half of the last {self.WINDOW:,} records could not be used")
+    def _count(self, refused: bool, records: int) -> None:
+        """Count records in a row that are all refused, or all are not."""
+        while records:
+            if not self._spans or self._spans[-1][0] == self.SPAN:
+                self._spans.append((0, 0))
+            seen, bad = self._spans[-1]
+            counted = min(records, self.SPAN - seen)
+            records -= counted
+            self._spans[-1] = (seen + counted, bad + counted * refused)
+            self.in_row = self.in_row + counted if refused else 0
+            if self.in_row >= self.IN_A_ROW:
+                raise _flood(f"{self.IN_A_ROW:,} records in a row could not be used")
+            if refused and sum(span[1] for span in self._spans) >= self.WINDOW // 2:
+                raise _flood(f"half of the last {self.WINDOW:,} records could not be used")
 
 
-def counted_refusals(records: Sequence[InputRecord], refused: dict[tuple[str, int], Reason]) -> Iterator[bool]:
+def counted_refusals(records: Sequence[InputRecord], refused: dict[tuple[str, int], Reason]) -> list[bool]:
     """For each record of a batch, in order: was it refused for a reason that counts towards a flood?"""
-    for record in records:
-        reason = refused.get((record.topic, record.offset))
-        yield reason is not None and reason.counts_towards_flood
+    if not refused:
+        return [False] * len(records)
+    counted = {place for place, reason in refused.items() if reason.counts_towards_flood}
+    return [(record.topic, record.offset) in counted for record in records]
 
 
 def _flood(what: str) -> DeadLetterFloodError:

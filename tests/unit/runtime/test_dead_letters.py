@@ -1,6 +1,8 @@
 """Dead letters: the record untouched, why and where from in headers; floods stop."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.runtime.dead_letters import FloodLimit, Reason, counted_refusals, dead_letter, reasons_of
 from streams.runtime.failure import DeadLetterFloodError
@@ -92,3 +94,19 @@ def test_a_refused_batch_leaves_the_state_as_it_was() -> None:
     with pytest.raises(DeadLetterFloodError):
         before.after([True] * 400)
     assert before.in_row == 600
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 700)), max_size=30), st.integers(1, 1_500))
+def test_how_the_records_are_cut_into_batches_does_not_matter(runs: list[tuple[bool, int]], size: int) -> None:
+    refusals = [refused for refused, count in runs for _ in range(count)]
+    at_once, in_batches = FloodLimit(), FloodLimit()
+    try:
+        at_once = at_once.after(refusals)
+    except DeadLetterFloodError:
+        with pytest.raises(DeadLetterFloodError):
+            for begin in range(0, len(refusals), size):
+                in_batches = in_batches.after(refusals[begin : begin + size])
+        return
+    for begin in range(0, len(refusals), size):
+        in_batches = in_batches.after(refusals[begin : begin + size])
+    assert (in_batches.spans, in_batches.in_row) == (at_once.spans, at_once.in_row)
