@@ -99,14 +99,15 @@ def test_a_refused_batch_leaves_the_state_as_it_was() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 700)), max_size=30), st.integers(1, 1_500))
 def test_how_the_records_are_cut_into_batches_does_not_matter(runs: list[tuple[bool, int]], size: int) -> None:
     refusals = [refused for refused, count in runs for _ in range(count)]
-    at_once, in_batches = FloodLimit(), FloodLimit()
+    batches = [refusals[begin : begin + size] for begin in range(0, len(refusals), size)]
+    assert _after([refusals]) == _after(batches)
+
+
+def _after(batches: list[list[bool]]) -> tuple[tuple[tuple[int, int], ...], int] | None:
+    flood = FloodLimit()
     try:
-        at_once = at_once.after(refusals)
+        for batch in batches:
+            flood = flood.after(batch)
     except DeadLetterFloodError:
-        with pytest.raises(DeadLetterFloodError):
-            for begin in range(0, len(refusals), size):
-                in_batches = in_batches.after(refusals[begin : begin + size])
-        return
-    for begin in range(0, len(refusals), size):
-        in_batches = in_batches.after(refusals[begin : begin + size])
-    assert (in_batches.spans, in_batches.in_row) == (at_once.spans, at_once.in_row)
+        return None
+    return flood.spans, flood.in_row
