@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from streams.adjudication.facts import PatientFact, ProviderAgreement, ReadjudicationRequested
-from streams.adjudication.fold import Step, fold
+from streams.adjudication.fold import Step, issue, settle
 from streams.adjudication.making import new
 from streams.adjudication.policy import Policy
 from streams.agents.agreement_book import AgreementBook
@@ -91,7 +91,8 @@ class Adjudicator:
         """
         self._cache.trim()
         entries = self._read(records)
-        self._fold(table, entries)
+        self._settle(table, entries)
+        self._issue(entries)
         self._store(table, entries)
         return self._publish(entries)
 
@@ -116,15 +117,21 @@ class Adjudicator:
                 entries.append(_Entry(record, fact, None))
         return entries
 
-    def _fold(self, table: LaneTable, entries: list["_Entry"]) -> None:
+    def _settle(self, table: LaneTable, entries: list["_Entry"]) -> None:
         for entry in entries:
             fact = entry.fact
             if fact is not None:
                 patient = self._patient(table, fact.patient_id)
-                step = fold(patient.record, fact, self._book.agreements, self._policy)
+                step = settle(patient.record, fact, self._book.agreements, self._policy)
                 if step.refusal is not None:
                     entry.refused = Refused.because(step.refusal)
                 entry.patient, entry.step = patient, step
+
+    def _issue(self, entries: list["_Entry"]) -> None:
+        for entry in entries:
+            fact, patient, step = entry.fact, entry.patient, entry.step
+            if fact is not None and patient is not None and step is not None:
+                issue(patient.record, fact, step)
 
     def _store(self, table: LaneTable, entries: list["_Entry"]) -> None:
         """Put every patient whose record has changed into the table, once."""

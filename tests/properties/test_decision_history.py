@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.adjudication.offline import STRETCH_FACTS, OfflineEngine
+from streams.events import decision_to_json, fact_from_json, notice_to_json
 from tests.core import Core, Published, without_history
 from tests.facts import (
     PATIENT,
@@ -53,6 +55,24 @@ def test_versions_run_from_1_without_a_gap_and_name_what_they_supersede(facts: H
             if before:
                 assert without_history(decision) != without_history(before), "a new version that says nothing new"
             newest[line] = decision
+
+
+@drawn
+@given(facts=histories())
+def test_settling_many_facts_before_their_decisions_are_issued_changes_nothing(facts: History) -> None:
+    one_by_one = Core()
+    expected = [(step.fact, step.decisions, step.notices, step.refused) for step in one_by_one.take_all(facts)]
+    assert len(facts) <= STRETCH_FACTS, "all of them in one stretch"
+    at_once = OfflineEngine(one_by_one.policy).fold_all([fact_from_json(dict(fact)) for fact in facts])
+    assert [
+        (
+            facts[folded.number],
+            [decision_to_json(decision) for decision in folded.step.decisions],
+            [notice_to_json(notice) for notice in folded.step.notices],
+            folded.step.refusal and folded.step.refusal.reason,
+        )
+        for folded in at_once
+    ] == expected
 
 
 @drawn
