@@ -31,7 +31,7 @@ MAIN_THREAD = "run_worker"
 STAGES: dict[str, tuple[str, ...]] = {
     "consume": ("aiokafka/consumer/", "aiokafka/record/", "faust/", "runtime/transport.py", "runtime/inbox.py", "Lane.deliver"),
     "decode and check": ("agents___intake___accept", "streams/agents/intake.py"),
-    "fold": ("CPyDef_fold___fold ", "streams/adjudication/fold.py"),
+    "fold": ("CPyDef_fold___", "CPyPy_fold___", "streams/adjudication/fold.py"),
     "encode": ("adjudicator____publish", "_publish (streams/agents/"),
     "patient state": ("StoredPatient", "patient_state", "streams/runtime/stores/", "streams/runtime/table.py"),
     "around the fold": ("adjudicator___Adjudicator___process", "streams/agents/adjudicator.py"),

@@ -14,7 +14,9 @@ PROCESS = "Lane._decide (streams/runtime/lane.py:290);CPyDef_adjudicator___Adjud
         ("Fetcher._proc_fetch_request (aiokafka/consumer/fetcher.py:747);send (aiokafka/conn.py:1)", "requests and answers"),
         ("_unpack_records (aiokafka/consumer/fetcher.py:203);__next__ (default_records.c:7499)", "consume"),
         (f"{PROCESS};CPyDef_agents___intake___accept (0a__mypyc.so);decode_utf8 (libpython3.so)", "decode and check"),
-        (f"{PROCESS};CPyDef_fold___fold (0a__mypyc.so);CPyDef_edits___decide (0a__mypyc.so)", "fold"),
+        (f"{PROCESS};CPyDef_fold___settle (0a__mypyc.so);CPyDef_edits___decide (0a__mypyc.so)", "fold"),
+        (f"{PROCESS};CPyPy_fold____settle_claim (0a__mypyc.so);PyTuple_New (libpython3.so)", "fold"),
+        (f"{PROCESS};CPyDef_fold___issue (0a__mypyc.so);CPyDef_fold____id (0a__mypyc.so);sha (libc.so)", "fold"),
         (f"{PROCESS};fold (streams/adjudication/fold.py:90)", "fold"),
         (f"{PROCESS};CPyDef_adjudicator____publish (0a__mypyc.so);writer (schemas/wire.py:213)", "encode"),
         (f"{PROCESS};CPyDef_patient_state___StoredPatient___store (0a__mypyc.so);encode (msgspec/_core.so)", "patient state"),
@@ -33,12 +35,12 @@ def test_the_innermost_frame_that_has_a_stage_decides(inner: str, stage: str) ->
 def test_shares_are_of_the_main_threads_samples() -> None:
     found = shares(
         [
-            f"{MAIN};{PROCESS};CPyDef_fold___fold (0a__mypyc.so);CPyDef_fold____publish.constprop.0.cold (0a__mypyc.so) 3",
+            f"{MAIN};{PROCESS};CPyDef_fold___issue (0a__mypyc.so);CPyDef_fold____new_versions.constprop.0.cold (0a__mypyc.so) 3",
             f"{MAIN};epoll_pwait (libc.so.6) 1",
             "Thread.run (threading.py:982);wait (threading.py:1) 400",
         ]
     )
     assert found == [
-        Share("fold", 0.75, [("fold._publish", 0.75)]),
+        Share("fold", 0.75, [("fold._new_versions", 0.75)]),
         Share(REST, 0.25, [("epoll_pwait (libc.so.6)", 0.25)]),
     ]
