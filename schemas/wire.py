@@ -88,7 +88,7 @@ class WireReader:
 
     def __init__(self, makers: Makers | None = None) -> None:
         self._makers = makers or {}
-        self._readers: dict[tuple[str, bytes], Callable[[bytes, int], tuple[Any, ...]]] = {}
+        self._readers: dict[str, dict[bytes, Callable[[bytes, int], tuple[Any, ...]]]] = {}  # by topic, by head
         self._refusals: dict[tuple[str, bytes], _Refusal] = {}
         self._sources = _sources
 
@@ -106,7 +106,11 @@ class WireReader:
         if self._sources != _sources:
             self._forget()
         found = {(topic, value[:HEAD_BYTES]) for topic, value in records if value}
-        return {head for head in found if head not in self._readers and not self._refused_lately(head)}
+        return {
+            (topic, head)
+            for topic, head in found
+            if head not in self._readers.get(topic, {}) and not self._refused_lately((topic, head))
+        }
 
     def learn(self, unknown: Iterable[tuple[str, bytes]]) -> None:
         """Ask for the schemas of these. Blocks; raises `SchemasUnavailable`. What cannot be read at all is left to `decode`."""
@@ -128,7 +132,10 @@ class WireReader:
         if self._sources != _sources:
             self._forget()
         head = value[:HEAD_BYTES]
-        read = self._readers.get((topic, head)) or self._reader(topic, head)
+        of_topic = self._readers.get(topic)
+        read = of_topic.get(head) if of_topic is not None else None
+        if read is None:
+            read = self._reader(topic, head)
         try:
             return read(value, HEAD_BYTES)
         except Malformed as error:
@@ -153,7 +160,7 @@ class WireReader:
                     self._refusals.clear()
                 self._refusals[topic, head] = _Refusal(error.sentence, time.monotonic())
             raise
-        self._readers[topic, head] = read
+        self._readers.setdefault(topic, {})[head] = read
         return read
 
     def _made_for(self, topic: str, head: bytes) -> Callable[[bytes, int], tuple[Any, ...]]:

@@ -7,6 +7,9 @@ subtractions, Avro's `date` logical type is the same number, and no time zone ca
 
 from datetime import date
 from functools import lru_cache
+from typing import Final
+
+from .memo import Memo
 
 Day = int
 
@@ -21,10 +24,16 @@ def day_from_iso(text: str) -> Day:
     return date.fromisoformat(text).toordinal() - _EPOCH
 
 
-@lru_cache(maxsize=8192)
 def iso(day: Day) -> str:
     """The ISO form of a day, as decisions print it."""
+    return _ISO.of(day)
+
+
+def _iso(day: Day) -> str:
     return date.fromordinal(day + _EPOCH).isoformat()
+
+
+_ISO: Final = Memo(_iso, 8192)
 
 
 def same_calendar_month(one: Day, other: Day) -> bool:

@@ -11,12 +11,9 @@ their order: the same decisions in a fifteenth less time, since each half's code
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Final
 
 from .agreements import Agreements
-from .days import Day
 from .decisions import (
     BUNDLED,
     CONFLICT,
@@ -24,11 +21,8 @@ from .decisions import (
     PAID,
     WRONG_PAYER,
     Adjustment,
-    AgreementRef,
     Decision,
     EligibilityNotice,
-    Evidence,
-    PolicyRef,
     Position,
     Refusal,
     Ruling,
@@ -48,6 +42,7 @@ from .facts import (
     TreatmentStart,
     content,
 )
+from .identity import id_of
 from .making import new
 from .notices import notice_of
 from .policy import Policy
@@ -75,14 +70,6 @@ class Step:
 
 
 REPEATED: Final = Step()
-
-_Decided = tuple[
-    *tuple[str, str, int, int, str | None],  # patient_id to supersedes
-    *tuple[str, str, str, Day, str, str | None],  # outcome to order_id
-    *tuple[Cents, Cents, Cents, Cents, Cents, Cents],  # charge_cents to member_owes_cents
-    *tuple[tuple[Adjustment, ...], Day | None, str, tuple[Evidence, ...], PolicyRef, tuple[AgreementRef, ...]],
-]
-"""A decision's fields but for the first and the last, `decision_id` and `caused_by`."""
 
 Change = tuple[LineKey, Ruling, Position | None]  # a line, how it is decided now, and the decision that stands so far
 
@@ -240,7 +227,7 @@ def _next_version(
         version, supersedes, paid_before = position.version + 1, position.decision_id, position.ruling.paid_cents
     charge, change = line.charge_cents, paid - paid_before
     _check_money(outcome, charge, allowed, paid, paid_before, change, adjustments)
-    decided = (
+    decided: tuple[Any, ...] = (
         record.patient_id,
         claim_id,
         line_number,
@@ -264,8 +251,9 @@ def _next_version(
         evidence,
         policy,
         agreements,
+        caused_by,
     )
-    return new(Decision, (_id(decided),) + decided + (caused_by,))  # noqa: RUF005 - a starred tuple is made by way of a list
+    return new(Decision, (id_of(decided),) + decided)  # noqa: RUF005 - a starred tuple is made by way of a list
 
 
 def _line(claim: Claim, line_number: int) -> ClaimLine:
@@ -282,63 +270,6 @@ def _member_owes_cents(adjustments: tuple[Adjustment, ...]) -> Cents:
         if group == "PR" and carc != "31":
             owed += cents
     return owed
-
-
-@lru_cache(maxsize=16_384)
-def _written(adjustment: Adjustment) -> str:
-    return str(adjustment)
-
-
-def decision_id(decision: Decision) -> str:
-    """32 hex digits made from what is decided: patient, claim, line, version, the id that it supersedes and the content.
-
-    The first 128 bits of the BLAKE2b hash of all fields but `decision_id` and `caused_by`, in their order, as UTF-8 text with a
-    zero byte between any two: dates as day numbers, adjustments as they are written, lists behind their length. No id of a fact
-    holds a zero byte (intake refuses it), so no two contents share a text. `caused_by` is left out, so that the same decision
-    reached through another publisher's copy of a fact has the same id.
-    """
-    return _id(decision[1:-1])
-
-
-def _id(decided: _Decided) -> str:
-    (
-        patient_id,
-        claim_id,
-        line_number,
-        version,
-        supersedes,
-        outcome,
-        reason,
-        procedure_code,
-        service_date,
-        billing_npi,
-        order_id,
-        charge,
-        allowed,
-        paid,
-        paid_before,
-        change,
-        member_owes,
-        adjustments,
-        next_payable_date,
-        explanation,
-        evidence,
-        policy,
-        agreements,
-    ) = decided
-    texts = [patient_id, claim_id, str(line_number), str(version), str(supersedes), outcome, reason, procedure_code]
-    texts += (str(service_date), billing_npi, str(order_id), str(charge), str(allowed), str(paid), str(paid_before))
-    texts += (str(change), str(member_owes), str(len(adjustments)))
-    for adjustment in adjustments:
-        texts.append(_written(adjustment))
-    texts += (str(next_payable_date), explanation, str(len(evidence)))
-    for kind, ref, says in evidence:
-        texts += (kind, ref, says)
-    policy_id, policy_version = policy
-    texts += (policy_id, str(policy_version), str(len(agreements)))
-    for npi, agreement_version in agreements:
-        texts += (npi, str(agreement_version))
-    return blake2b("\0".join(texts).encode(), digest_size=16).hexdigest()
 
 
 def check_money(decision: Decision) -> None:

@@ -7,7 +7,6 @@ policy does not know.
 
 from collections.abc import Callable
 from datetime import date
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from .facts import (
     ReadjudicationRequested,
     TreatmentStart,
 )
+from .memo import Memo
 
 _EPOCH = date(1970, 1, 1).toordinal()
 FIRST_DAY: Final[Day] = date.min.toordinal() - _EPOCH  # 0001-01-01 and 9999-12-31: what an ISO date can name
@@ -40,6 +40,8 @@ LAST_RECEIVED_DAY: Final[Day] = date(9998, 12, 31).toordinal() - _EPOCH
 """A line is counted only if it was served by the day of receipt; so the next payable date, a gap of days after a counted line, is
 still a date that can be written for any gap of up to a year."""
 _DAY_MICROS: Final[Micros] = 86_400_000_000
+_FIRST_MICROS: Final[Micros] = FIRST_DAY * _DAY_MICROS
+_END_MICROS: Final[Micros] = (LAST_DAY + 1) * _DAY_MICROS
 
 _FREQUENCIES: Final = frozenset((ORIGINAL, REPLACEMENT, VOID))
 _ORDER_STATUSES: Final = frozenset((SELECTED, WITHDRAWN))
@@ -60,15 +62,21 @@ def check(fact: Fact) -> None:
     _CHECKS[type(fact)](fact)
 
 
-@lru_cache(maxsize=65_536)
 def is_npi(text: str) -> bool:
     """Whether a text is a National Provider Identifier: 10 digits, the first 1 or 2, the last a Luhn check digit over the others
     with the prefix 80840 of health identifiers in the United States."""
+    return _NPIS.of(text)
+
+
+def _is_npi(text: str) -> bool:
     if len(text) != 10 or not text.isascii() or not text.isdigit() or text[0] not in "12":
         return False
     digits = [int(digit) for digit in text]
     doubled = sum(2 * digit - 9 if digit > 4 else 2 * digit for digit in digits[0::2])
     return (24 + doubled + sum(digits[1::2])) % 10 == 0  # 24 is what the prefix adds
+
+
+_NPIS: Final = Memo(_is_npi, 65_536)
 
 
 def _claim(claim: Claim) -> None:
@@ -257,7 +265,7 @@ def _refuse_days(value: Any, *fields: str, within: str = "") -> None:
 
 
 def _refuse_instant(field: str, micros: Micros) -> None:
-    if not FIRST_DAY * _DAY_MICROS <= micros < (LAST_DAY + 1) * _DAY_MICROS:
+    if not _FIRST_MICROS <= micros < _END_MICROS:
         raise InvalidFact(field, "must be an instant between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z")
 
 

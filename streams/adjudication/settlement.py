@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from .agreements import Agreements
 from .decisions import DENIED, PAID, Adjustment, Because, Ruling
-from .edits import BilledLine, Finding, decide, signature, voided
-from .facts import ORIGINAL, S0353, S0354, S_CODES, Cents, Claim
+from .edits import BilledLine, Finding, decide, voided
+from .facts import ORIGINAL, S0353, S0354, Cents, Claim
 from .live import Place, Roll, call_the_roll
 from .making import new
 from .policy import Policy
@@ -37,29 +37,25 @@ class Settlement(Settling):
             self.gaps_measured = True
         if finding.outcome != DENIED or finding.edit > 10:
             # setdefault: a line denied as a duplicate does not come here, so an earlier line is never displaced
-            self.signatures.setdefault(signature(billed), f"{billed.claim.claim_id}/{billed.line.line_number}")
+            self.signatures.setdefault(billed.signature, f"{billed.claim.claim_id}/{billed.line.line_number}")
         if finding.outcome == PAID:
             assert finding.order_id is not None, "a paid line has a governing order"
             code = billed.line.procedure_code
             line = billed.line
-            counted = new(
-                CountedLine,
-                (
-                    line.service_date,
-                    billed.claim.claim_id,
-                    line.line_number,
-                    finding.order_id,
-                    billed.claim.billing_npi,
-                ),
+            claim = billed.claim
+            self.count(
+                code,
+                CountedLine(line.service_date, claim.claim_id, line.line_number, finding.order_id, claim.billing_npi),
             )
-            self.count(code, counted)
         return finding
 
     def billed(self, claim: Claim, bad_reference: str | None) -> list[BilledLine]:
         """The lines of a claim that are in scope, in the hands of the profile of its received date."""
         profile = self._policy.on(claim.received_date)
         return [
-            BilledLine(claim, line, profile, bad_reference) for line in claim.lines if line.procedure_code in S_CODES
+            BilledLine(claim, line, profile, bad_reference)
+            for line in claim.lines
+            if line.procedure_code in (S0353, S0354)
         ]
 
     def passes_under(self, agreements: Agreements, policy: Policy) -> bool:
@@ -162,8 +158,8 @@ def _claim_and_line(entry: tuple[BilledLine, Finding]) -> LineKey:
 def _unpaid(billed: BilledLine, finding: Finding) -> Ruling:
     adjustments: tuple[Adjustment, ...] = ()
     if finding.codes is not None:
-        group, carc, rarcs = finding.codes
-        adjustments = (new(Adjustment, (group, carc, rarcs, billed.line.charge_cents)),)
+        codes = finding.codes
+        adjustments = (new(Adjustment, (codes.group, codes.carc, codes.rarcs, billed.line.charge_cents)),)
     return _ruling(billed, finding, 0, 0, adjustments, finding.because)
 
 

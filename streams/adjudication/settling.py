@@ -1,22 +1,22 @@
 """A patient in the middle of being settled: what the edits may ask about the patient and the lines that settled before."""
 
-from bisect import bisect_left, insort
-from typing import NamedTuple, cast
-
 from .agreements import Agreements
 from .days import Day, same_calendar_month
 from .facts import S0353, S0354, ProviderAgreement
 from .record import PatientRecord
 
 
-class CountedLine(NamedTuple):
-    """A paid line: it uses up the gap, the month and the once. Sorts by service date."""
+class CountedLine:
+    """A paid line: it uses up the gap, the month and the once."""
 
-    service_date: Day
-    claim_id: str
-    line_number: int
-    order_id: str
-    billing_npi: str
+    __slots__ = ("billing_npi", "claim_id", "line_number", "order_id", "service_date")
+
+    def __init__(self, service_date: Day, claim_id: str, line_number: int, order_id: str, billing_npi: str) -> None:
+        self.service_date = service_date
+        self.claim_id = claim_id
+        self.line_number = line_number
+        self.order_id = order_id
+        self.billing_npi = billing_npi
 
     @property
     def ref(self) -> str:
@@ -34,7 +34,7 @@ class Settling:
         self.signatures: dict[tuple[object, ...], str] = {}  # of lines that edits 1 to 10 did not deny -> claim/line
         self._reference = agreements
         self._agreements: dict[str, ProviderAgreement | None] = {}  # used by a line, as they stood then
-        self._counted: dict[str, list[CountedLine]] = {}  # by code, sorted
+        self._counted: dict[str, list[CountedLine]] = {}  # by code; sorted by service date, claim and line number
         self._months: dict[tuple[str, str], int] = {}  # (code, order id) -> counted lines
 
     def agreement(self, npi: str) -> ProviderAgreement | None:
@@ -47,10 +47,7 @@ class Settling:
         counted = self._counted.get(code)
         if not counted:
             return []
-        # a line sorts by its service date first, and behind the bare date
-        low = bisect_left(counted, _on(day - gap_days + 1))
-        high = bisect_left(counted, _on(day + gap_days))
-        return counted[low:high]
+        return counted[_first_from(counted, day - gap_days + 1) : _first_from(counted, day + gap_days)]
 
     def counted(self) -> list[CountedLine]:
         """All counted lines, S0353 first."""
@@ -77,8 +74,10 @@ class Settling:
 
     def count(self, code: str, counted: CountedLine) -> None:
         """Note a paid line."""
-        insort(self._counted.setdefault(code, []), counted)
-        self._months[code, counted.order_id] = self._months.get((code, counted.order_id), 0) + 1
+        lines = self._counted.setdefault(code, [])
+        lines.insert(_place_of(counted, lines), counted)
+        month = (code, counted.order_id)
+        self._months[month] = self._months.get(month, 0) + 1
 
     def rests_on(self, agreements: Agreements) -> bool:
         """Whether every agreement used so far is still the newest."""
@@ -87,6 +86,28 @@ class Settling:
         )
 
 
-def _on(day: Day) -> CountedLine:
-    """What sorts before every line of a day, and behind those of the days before."""
-    return cast(CountedLine, (day,))
+def _place_of(counted: CountedLine, lines: list[CountedLine]) -> int:
+    """Where a line belongs among those that are sorted: behind the earlier days' and those of its day with smaller numbers."""
+    place = _first_from(lines, counted.service_date)
+    while place < len(lines) and _is_before(lines[place], counted):
+        place += 1
+    return place
+
+
+def _is_before(one: CountedLine, other: CountedLine) -> bool:
+    """Whether a line sorts before another one, which is of its day or of an earlier one."""
+    return one.service_date == other.service_date and (
+        one.claim_id < other.claim_id or (one.claim_id == other.claim_id and one.line_number < other.line_number)
+    )
+
+
+def _first_from(counted: list[CountedLine], day: Day) -> int:
+    """The place of the first line on a day or after it."""
+    low, high = 0, len(counted)
+    while low < high:
+        middle = (low + high) // 2
+        if counted[middle].service_date < day:
+            low = middle + 1
+        else:
+            high = middle
+    return low

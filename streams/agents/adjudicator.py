@@ -33,7 +33,6 @@ class PatientCache:
     def __init__(self, max_claims: int) -> None:
         self._max_claims = max_claims
         self._patients: dict[str, StoredPatient] = {}
-        self._weights: dict[str, int] = {}
         self._claims = 0
 
     def get(self, patient_id: str) -> StoredPatient | None:
@@ -44,18 +43,17 @@ class PatientCache:
 
     def put(self, patient: StoredPatient) -> None:
         """Keep a patient, or weigh it anew after it has grown."""
-        patient_id = patient.record.patient_id
         weight = 1 + len(patient.record.claims)
-        self._claims += weight - self._weights.get(patient_id, 0)
-        self._weights[patient_id] = weight
-        self._patients[patient_id] = patient
+        self._claims += weight - patient.cached_weight
+        patient.cached_weight = weight
+        self._patients[patient.record.patient_id] = patient
 
     def trim(self) -> None:
         """Drop what is over the bound. Only between batches: a patient that a batch has changed is not in the table yet."""
         while self._claims > self._max_claims and len(self._patients) > 1:
-            patient_id = next(iter(self._patients))
-            del self._patients[patient_id]
-            self._claims -= self._weights.pop(patient_id)
+            dropped = self._patients.pop(next(iter(self._patients)))
+            self._claims -= dropped.cached_weight
+            dropped.cached_weight = 0
 
 
 class Adjudicator:

@@ -71,14 +71,26 @@ def _put_array(parts: list[bytes], items: list[bytes]) -> None:
     parts += items
 
 
-class _Segment:
-    """The bytes of some claims and of their positions; None where they have to be made, as after a line was decided anew."""
+class _StoredClaim:
+    """The bytes of a claim and of its lines' positions; None where they have to be made, as after a line was decided anew."""
 
-    __slots__ = ("claims", "positions", "size_bytes")
+    __slots__ = ("claim", "claim_id", "positions", "segment")
+
+    def __init__(self, claim_id: str, segment: int) -> None:
+        self.claim_id = claim_id
+        self.segment = segment  # its number
+        self.claim: bytes | None = None
+        self.positions: list[bytes] | None = None
+
+
+class _Segment:
+    """Some claims, in order of arrival."""
+
+    __slots__ = ("claims", "dirty", "size_bytes")
 
     def __init__(self) -> None:
-        self.claims: dict[str, bytes | None] = {}  # by claim id, in order of arrival
-        self.positions: dict[str, list[bytes] | None] = {}
+        self.claims: list[_StoredClaim] = []
+        self.dirty = False  # touched since it was stored last
         self.size_bytes = 0  # of the value, as it was stored last
 
 
@@ -86,19 +98,20 @@ class StoredPatient:
     """A patient's record together with where its parts are stored."""
 
     __slots__ = (
-        "_dirty",
+        "_claims",
         "_eligibility",
         "_key",
         "_orders",
         "_readjudications",
-        "_segment_of",
         "_segments",
         "_starts",
+        "cached_weight",
         "record",
     )
 
     def __init__(self, record: PatientRecord) -> None:
         self.record = record
+        self.cached_weight = 0  # as it counts in a cache of patients; 0 while it is in none
         self._key = record.patient_id.encode()
         # the bytes of the facts other than claims, in order of arrival
         self._orders: list[bytes] = []
@@ -106,8 +119,7 @@ class StoredPatient:
         self._eligibility: list[bytes] = []
         self._readjudications: list[bytes] = []
         self._segments = [_Segment()]
-        self._segment_of: dict[str, int] = {}
-        self._dirty: set[int] = set()
+        self._claims: dict[str, _StoredClaim] = {}  # by claim id
 
     @classmethod
     def load(cls, patient_id: str, get: Callable[[bytes], bytes | None]) -> "StoredPatient":
@@ -140,12 +152,10 @@ class StoredPatient:
         return stored
 
     def _take(self, number: int, stored: Segment, size_bytes: int) -> None:
-        segment = self._segments[number]
-        segment.size_bytes = size_bytes
+        self._segments[number].size_bytes = size_bytes
         for claim in stored.claims:
             self.record.keep_claim(claim)
-            segment.claims[claim.claim_id] = segment.positions[claim.claim_id] = None
-            self._segment_of[claim.claim_id] = number
+            self._add(claim.claim_id, number)
         for claim_id, line_number, position in stored.positions:
             self.record.positions[claim_id, line_number] = position
 
@@ -154,7 +164,7 @@ class StoredPatient:
         if isinstance(fact, Claim):
             self._touch_claim(fact)
         else:
-            self._dirty.add(0)
+            self._segments[0].dirty = True
             if isinstance(fact, PathwaySelection):
                 self._orders.append(_encode(fact))
             elif isinstance(fact, TreatmentStart):
@@ -164,39 +174,43 @@ class StoredPatient:
             elif isinstance(fact, ReadjudicationRequested):
                 self._readjudications.append(_encode(fact))
         for decision in step.decisions:
-            number = self._segment_of[decision.claim_id]
-            self._segments[number].positions[decision.claim_id] = None
-            self._dirty.add(number)
+            stored = self._claims[decision.claim_id]
+            stored.positions = None
+            self._segments[stored.segment].dirty = True
 
     def _touch_claim(self, claim: Claim) -> None:
-        number = self._segment_of.get(claim.claim_id)
-        if number is None:
-            number = self._room_for(claim.claim_id)
-        segment = self._segments[number]
-        segment.claims[claim.claim_id] = _encode(claim)
-        segment.positions[claim.claim_id] = None
-        self._dirty.add(number)
+        stored = self._claims.get(claim.claim_id)
+        if stored is None:
+            stored = self._add(claim.claim_id, self._room())
+        stored.claim = _encode(claim)
+        stored.positions = None
+        self._segments[stored.segment].dirty = True
 
-    def _room_for(self, claim_id: str) -> int:
+    def _add(self, claim_id: str, number: int) -> _StoredClaim:
+        stored = self._claims[claim_id] = _StoredClaim(claim_id, number)
+        self._segments[number].claims.append(stored)
+        return stored
+
+    def _room(self) -> int:
+        """The number of the segment that takes the next claim."""
         last = self._segments[-1]
         if len(last.claims) >= SEGMENT_CLAIMS or last.size_bytes >= SEGMENT_BYTES:
             self._segments.append(_Segment())
-            self._dirty.add(0)  # the head counts the segments
-        number = self._segment_of[claim_id] = len(self._segments) - 1
-        return number
+            self._segments[0].dirty = True  # the head counts the segments
+        return len(self._segments) - 1
 
     def store(self, put: Callable[[bytes, bytes], None]) -> None:
         """Write what was touched since the last time."""
-        for number in sorted(self._dirty):
-            parts = [_VERSION_BYTE]
-            if number == 0:
-                self._put_head(parts)
-            segment = self._segments[number]
-            self._put_segment(parts, segment)
-            value = b"".join(parts)
-            segment.size_bytes = len(value)
-            put(_segment_key(self._key, number) if number else self._key, value)
-        self._dirty.clear()
+        for number, segment in enumerate(self._segments):
+            if segment.dirty:
+                parts = [_VERSION_BYTE]
+                if number == 0:
+                    self._put_head(parts)
+                self._put_segment(parts, segment)
+                value = b"".join(parts)
+                segment.size_bytes = len(value)
+                segment.dirty = False
+                put(_segment_key(self._key, number) if number else self._key, value)
 
     def _put_head(self, parts: list[bytes]) -> None:
         """A `Head` but for its last field, which is segment 0."""
@@ -213,18 +227,16 @@ class StoredPatient:
         """A `Segment`."""
         parts.append(_SEGMENT)
         claims: list[bytes] = []
-        for claim_id, known in segment.claims.items():
-            claim = known
-            if claim is None:
-                claim = segment.claims[claim_id] = _encode(self.record.claims[claim_id])
-            claims.append(claim)
-        _put_array(parts, claims)
         entries: list[bytes] = []
-        for claim_id, made in segment.positions.items():
-            positions = made
+        for stored in segment.claims:
+            claim, positions = stored.claim, stored.positions
+            if claim is None:
+                claim = stored.claim = _encode(self.record.claims[stored.claim_id])
             if positions is None:
-                positions = segment.positions[claim_id] = self._positions_of(claim_id)
+                positions = stored.positions = self._positions_of(stored.claim_id)
+            claims.append(claim)
             entries += positions
+        _put_array(parts, claims)
         _put_array(parts, entries)
 
     def _positions_of(self, claim_id: str) -> list[bytes]:

@@ -34,6 +34,17 @@ _taken_back_cents = cache(metrics.TAKEN_BACK_CENTS.labels)
 _notices = cache(metrics.NOTICES.labels)
 
 
+class _Sum:
+    """What the decisions of one outcome and reason come to."""
+
+    __slots__ = ("charged_cents", "decisions", "taken_back_cents")
+
+    def __init__(self) -> None:
+        self.decisions = 0
+        self.charged_cents = 0
+        self.taken_back_cents = 0
+
+
 class BatchTally:
     """Collects while a batch is decided, which is the hot path, and adds up once, in `count`."""
 
@@ -54,26 +65,32 @@ class BatchTally:
 
     def count(self) -> None:
         """Add everything to the metrics."""
-        decided: dict[tuple[str, str], int] = {}
-        charged_cents: dict[str, int] = {}
-        taken_back_cents: dict[str, int] = {}
+        sums: dict[tuple[str, str], _Sum] = {}  # by outcome and reason
         paid_cents = 0
         for decision in self._decisions:
-            outcome, charge, change = decision.outcome, decision.charge_cents, decision.change_cents
-            kind = (outcome, decision.reason)
-            decided[kind] = decided.get(kind, 0) + 1
+            charge, change = decision.charge_cents, decision.change_cents
+            kind = (decision.outcome, decision.reason)
+            its_sum = sums.get(kind)
+            if its_sum is None:
+                its_sum = sums[kind] = _Sum()
+            its_sum.decisions += 1
             if charge > 0:  # a charge below 0 is denied, and a counter only rises
-                charged_cents[outcome] = charged_cents.get(outcome, 0) + charge
+                its_sum.charged_cents += charge
             if change > 0:
                 paid_cents += change
-            elif change < 0:
-                taken_back_cents[outcome] = taken_back_cents.get(outcome, 0) - change
-        for kind, count in decided.items():
-            _decisions(*kind).inc(count)
+            else:
+                its_sum.taken_back_cents -= change
+        charged_cents: dict[str, int] = {}  # by outcome
+        taken_back_cents: dict[str, int] = {}
+        for (outcome, reason), its_sum in sums.items():
+            _decisions(outcome, reason).inc(its_sum.decisions)
+            charged_cents[outcome] = charged_cents.get(outcome, 0) + its_sum.charged_cents
+            taken_back_cents[outcome] = taken_back_cents.get(outcome, 0) + its_sum.taken_back_cents
         for outcome, cents in charged_cents.items():
             _charged_cents(outcome).inc(cents)
         for outcome, cents in taken_back_cents.items():
-            _taken_back_cents(outcome).inc(cents)
+            if cents:
+                _taken_back_cents(outcome).inc(cents)
         metrics.PAID_CENTS.inc(paid_cents)
         for reason, count in Counter([notice.reason for notice in self._notices]).items():
             _notices(reason).inc(count)

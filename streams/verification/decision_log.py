@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from streams.adjudication.decisions import Decision
-from streams.adjudication.fold import check_money, decision_id
+from streams.adjudication.fold import check_money
+from streams.adjudication.identity import decision_id
 from streams.adjudication.record import LineKey
 from streams.events import Unreadable, decision_from_avro
 from streams.runtime.processor import InputRecord

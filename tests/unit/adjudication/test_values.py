@@ -8,7 +8,8 @@ from streams.adjudication.agreements import Agreements, span_on
 from streams.adjudication.days import day_from_iso, iso, same_calendar_month
 from streams.adjudication.decisions import Adjustment, Decision, PolicyRef
 from streams.adjudication.facts import PathwaySelection, ProviderAgreement
-from streams.adjudication.fold import check_money, decision_id, fold
+from streams.adjudication.fold import check_money, fold
+from streams.adjudication.identity import decision_id
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import PatientRecord
 from streams.events import fact_from_json

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Fact
-from streams.adjudication.fold import decision_id
+from streams.adjudication.identity import decision_id
 from streams.agents.adjudicator import Adjudicator
 from streams.agents.agreement_book import AgreementBook
 from streams.events import decision_from_avro, decision_to_avro, fact_from_json, fact_to_avro
