@@ -218,10 +218,11 @@ class _WriterSource(_Source):
             for field, name in zip(schema["fields"], fields, strict=True):
                 self.write(field["type"], name)
         elif kind == "array":
-            item = self.variable()
-            with self.under(f"if {value}:"):
-                self.add(f"put_number(out, len({value}))")
-                with self.under(f"for {item} in {value}:"):
+            items, item = self.variable(), self.variable()
+            self.add(f"{items}: tuple = {value}")
+            with self.under(f"if {items}:"):
+                self.add(f"put_number(out, len({items}))")
+                with self.under(f"for {item} in {items}:"):
                     self.write(schema["items"], item)
             self.add("out.append(0)")
         elif kind == "string":

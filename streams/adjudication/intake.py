@@ -100,7 +100,13 @@ def _claim(claim: Claim) -> None:
     ) = claim
     if not (event_id and patient_id and claim_id and plan_id):
         _refuse_empty(claim, "event_id", "patient_id", "plan_id", "claim_id")
-    if "\0" in f"{patient_id}{claim_id}{plan_id}{original_claim_id}{order_id}":
+    if (
+        "\0" in patient_id
+        or "\0" in claim_id
+        or "\0" in plan_id
+        or (original_claim_id is not None and "\0" in original_claim_id)
+        or (order_id is not None and "\0" in order_id)
+    ):
         _refuse_zero_bytes(claim, "patient_id", "claim_id", "plan_id", "original_claim_id", "order_id")
     if frequency_code not in _FREQUENCIES:
         raise InvalidFact("frequency_code", "must be 1 (original), 7 (replacement) or 8 (void)")
@@ -143,7 +149,7 @@ def _selection(selection: PathwaySelection) -> None:
     ) = selection
     if not (event_id and patient_id and plan_id and program_id and order_id):
         _refuse_empty(selection, "event_id", "patient_id", "plan_id", "program_id", "order_id")
-    if "\0" in f"{patient_id}{plan_id}{order_id}":
+    if "\0" in patient_id or "\0" in plan_id or "\0" in order_id:
         _refuse_zero_bytes(selection, "patient_id", "plan_id", "order_id")
     if order_version < 0 or max_months < 0:
         _refuse_negative(selection, "order_version", "max_months")
@@ -163,7 +169,7 @@ def _start(start: TreatmentStart) -> None:
     event_id, patient_id, order_id, version, status, onset_date, recorded_at = start
     if not (event_id and patient_id and order_id):
         _refuse_empty(start, "event_id", "patient_id", "order_id")
-    if "\0" in f"{patient_id}{order_id}":
+    if "\0" in patient_id or "\0" in order_id:
         _refuse_zero_bytes(start, "patient_id", "order_id")
     if version < 0:
         _refuse_negative(start, "version")
