@@ -23,7 +23,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/compiled: $(VENV)/installed $(wildcard streams/adjudication/*.py streams/agents/*.py schemas/*.avsc) schemas/codec.py schemas/wire.py streams/events.py streams/compiling.py streams/training.py
+$(VENV)/compiled: $(VENV)/installed $(wildcard streams/adjudication/*.py streams/agents/*.py schemas/*.avsc) streams/runtime/inbox.py schemas/codec.py schemas/wire.py streams/events.py streams/compiling.py streams/training.py
 	@$(BIN)/python -m streams.compiling || echo "not compiled (a C compiler is needed): the rules and the codec run interpreted, at half the speed"
 	@touch $@
 
@@ -41,7 +41,7 @@ test-fast: install lint types imports  ## the same without what needs a broker
 
 test-compiled: install  ## the tests of the rules, the state and the codec against the compiled build
 	# test_next_billable pickles a record to try things on a copy; a compiled class cannot be pickled, and nothing else does it
-	PATHWAY_BILLING_COMPILED=1 $(BIN)/python -m pytest tests/acceptance tests/properties tests/unit/adjudication tests/unit/agents tests/unit/schemas tests/unit/test_events.py --ignore tests/properties/test_next_billable.py $(ARGS)
+	PATHWAY_BILLING_COMPILED=1 $(BIN)/python -m pytest tests/acceptance tests/properties tests/unit/adjudication tests/unit/agents tests/unit/schemas tests/unit/test_events.py tests/unit/runtime/test_inbox.py --ignore tests/properties/test_next_billable.py $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

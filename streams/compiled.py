@@ -20,8 +20,13 @@ ROOT = STREAMS.parent
 BUILDS = STREAMS / "__compiled__"
 VARIABLE = "PATHWAY_BILLING_COMPILED"
 
-AGENTS = ("adjudicator.py", "intake.py", "patient_state.py", "tally.py")  # of the agents, what runs for every fact
-EVENTS = ("schemas/codec.py", "schemas/wire.py", "streams/events.py")  # between bytes and values
+BESIDE_THE_RULES = (
+    *("schemas/codec.py", "schemas/wire.py", "streams/events.py"),  # between bytes and values
+    *(f"streams/agents/{name}.py" for name in ("adjudicator", "intake", "patient_state", "tally")),
+    "streams/runtime/inbox.py",
+)
+"""What runs for every fact and is compiled with the rules."""
+
 TRAINED = "-trained"  # at the end of a folder's name
 CODECS = "made_codecs"  # the codec's functions, one for each schema, as a module of `streams`
 
@@ -44,12 +49,11 @@ def use() -> None:
     import schemas
     import streams.adjudication
     import streams.agents
+    import streams.runtime
 
     sys.path.append(str(build))  # the library that the modules of a build share
-    streams.__path__.insert(0, str(build / "streams"))
-    streams.adjudication.__path__.insert(0, str(build / "streams" / "adjudication"))
-    streams.agents.__path__.insert(0, str(build / "streams" / "agents"))
-    schemas.__path__.insert(0, str(build / "schemas"))
+    for package in (schemas, streams, streams.adjudication, streams.agents, streams.runtime):
+        package.__path__.insert(0, str(build.joinpath(*package.__name__.split("."))))
 
 
 def codecs() -> dict[str, Callable[..., Any]]:
@@ -71,7 +75,7 @@ def build_folder(*, trained: bool = False) -> Path:
 def _digest() -> str:
     digest = hashlib.blake2b(f"{sys.version} {sysconfig.get_platform()}".encode(), digest_size=10)
     sources = [*(STREAMS / "adjudication").glob("*.py"), *(ROOT / "schemas").glob("*.avsc")]
-    sources += [STREAMS / "agents" / name for name in AGENTS] + [ROOT / name for name in EVENTS]
+    sources += [ROOT / name for name in BESIDE_THE_RULES]
     for path in sorted([*sources, STREAMS / "compiling.py", STREAMS / "training.py"]):
         digest.update(b"\0" + path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

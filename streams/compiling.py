@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from streams.compiled import AGENTS, BUILDS, CODECS, EVENTS, ROOT, STREAMS, build_folder
+from streams.compiled import BESIDE_THE_RULES, BUILDS, CODECS, ROOT, STREAMS, build_folder
 
 _VALUES = ("facts.py", "decisions.py")
 """Hold nothing but named tuples, which are written in C already; their type hints, which mypyc drops, decode the patient state."""
@@ -51,8 +51,7 @@ def build(*, trained: bool = False) -> Path:
         (work / "streams" / f"{CODECS}.py").write_text(_codecs_module(), "utf-8")
         modules = [
             *(f"streams/adjudication/{path.name}" for path in _rules()),
-            *(f"streams/agents/{name}" for name in AGENTS),
-            *EVENTS,
+            *BESIDE_THE_RULES,
             f"streams/{CODECS}.py",
         ]
         os.chdir(work)  # mypyc names modules by their paths from here, and gcc its counts

@@ -11,7 +11,7 @@ and fewer payments that go there and back (over 100,000 facts published at once,
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from streams.runtime.failure import BrokenChainError
 from streams.runtime.processor import Headers, InputRecord
@@ -21,10 +21,6 @@ from streams.runtime.settings import BatchLimits
 class FetchedRecord(Protocol):
     """What aiokafka's ConsumerRecord gives us."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -45,7 +41,7 @@ MOST_OVERTAKEN_PIECES = 200
 """So many pieces of other topics may overtake one by their timestamps: a publisher whose clock is wrong is served all the same."""
 
 
-_new = tuple.__new__  # an InputRecord's own constructor is a Python function, called for every record
+_new: Final = tuple.__new__  # an InputRecord's own constructor is a Python function, called for every record
 
 
 class Batch(NamedTuple):
@@ -58,7 +54,7 @@ class Batch(NamedTuple):
 class _Piece(NamedTuple):
     topic: str
     start: int
-    records: Sequence[FetchedRecord]
+    records: list[InputRecord]
     end: int
     size_bytes: int
     first_ms: int  # of its first record; 0 without one
@@ -98,15 +94,18 @@ class Inbox:
                 f"a fetch of {topic}/{self._partition} from {start} to {end} brought records outside of it",
                 "Restart the worker; it resumes at its last commit",
             )
-        begin, piece_start, size = 0, start, 0
-        most = min(self._limits.records, PIECE_RECORDS)
-        for index, record in enumerate(records):
-            record_size = _size_bytes(record)
-            if index > begin and (index - begin >= most or size + record_size > self._limits.bytes):
-                self._append(topic, piece_start, records[begin:index], record.offset, size)
-                begin, piece_start, size = index, record.offset, 0
+        most_records, most_bytes = min(self._limits.records, PIECE_RECORDS), self._limits.bytes
+        piece: list[InputRecord] = []
+        piece_start, size = start, 0
+        for fetched in records:
+            offset, key, value, headers = fetched.offset, fetched.key, fetched.value, fetched.headers
+            record_size = _size_bytes(key, value, headers)
+            if piece and (len(piece) >= most_records or size + record_size > most_bytes):
+                self._append(topic, piece_start, piece, offset, size)
+                piece, piece_start, size = [], offset, 0
+            piece.append(_new(InputRecord, (topic, self._partition, offset, fetched.timestamp, key, value, headers)))
             size += record_size
-        self._append(topic, piece_start, records[begin:], end, size)
+        self._append(topic, piece_start, piece, end, size)
 
     def take(self, positions: Mapping[str, int], max_records: int | None = None) -> Batch:
         """Take pieces up to the limits, or to `max_records` if that is less; at least one if there is one.
@@ -133,10 +132,7 @@ class Inbox:
             self._taken += 1
             self._records -= len(piece.records)
             self._bytes -= piece.size_bytes
-            records.extend(
-                _new(InputRecord, (r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers))
-                for r in piece.records
-            )
+            records += piece.records
             size += piece.size_bytes
             after[piece.topic] = piece.end
         return Batch(_by_timestamp(records), after)
@@ -146,8 +142,8 @@ class Inbox:
         self._pieces.clear()
         self._waiting = self._records = self._bytes = 0
 
-    def _append(self, topic: str, start: int, records: Sequence[FetchedRecord], end: int, size_bytes: int) -> None:
-        first_ms = records[0].timestamp if records else 0
+    def _append(self, topic: str, start: int, records: list[InputRecord], end: int, size_bytes: int) -> None:
+        first_ms = records[0].timestamp_ms if records else 0
         self._pieces[topic].append(
             _Piece(topic, start, records, end, size_bytes, first_ms, self._taken + self._waiting)
         )
@@ -185,8 +181,8 @@ def _by_timestamp(records: list[InputRecord]) -> list[InputRecord]:
     return [records[index] for index in sorted(range(len(records)), key=times_ms.__getitem__)]
 
 
-def _size_bytes(record: FetchedRecord) -> int:
-    size = len(record.key or b"") + len(record.value or b"")
-    for name, value in record.headers:
-        size += len(name) + len(value or b"")
+def _size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    size = len(key or b"") + len(value or b"")
+    for name, content in headers:
+        size += len(name) + len(content or b"")
     return size

@@ -51,8 +51,8 @@ class LaneProducer:
         Returns the offset behind the last changelog record when the broker has every record; raises for one that it refused.
         """
         by_topic: dict[str, list[Message]] = {}
-        for output in outputs:
-            by_topic.setdefault(output.topic, []).append((output.key, output.value, output.headers))
+        for topic, key, value, headers in outputs:
+            by_topic.setdefault(topic, []).append((key, value, headers))
         log = self._settings.changelog_topic
         assert log not in by_topic, "outputs go to other topics"
         by_topic[log] = [(key, value, ()) for key, value in changelog]

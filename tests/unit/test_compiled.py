@@ -9,6 +9,7 @@ import schemas
 import streams
 import streams.adjudication
 import streams.agents
+import streams.runtime
 from streams import compiled, compiling, training
 
 
@@ -18,7 +19,7 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(compiled, "BUILDS", tmp_path)
     monkeypatch.delenv(compiled.VARIABLE)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for package in (streams, streams.adjudication, streams.agents, schemas):
+    for package in (schemas, streams, streams.adjudication, streams.agents, streams.runtime):
         monkeypatch.setattr(package, "__path__", list(package.__path__))
     return tmp_path
 
