@@ -1,7 +1,5 @@
 """From a record to a fact, or to the reason why it cannot be one (events.md section 5)."""
 
-from typing import NamedTuple
-
 from schemas.wire import Unreadable
 from streams.adjudication.decisions import Refusal
 from streams.adjudication.facts import Fact
@@ -11,11 +9,14 @@ from streams.runtime.dead_letters import MAX_RECORD_BYTES, Reason
 from streams.runtime.processor import InputRecord
 
 
-class Refused(NamedTuple):
-    """A record that belongs to the dead letters."""
+class Refused:
+    """Why a record belongs to the dead letters."""
 
-    reason: Reason
-    sentence: str
+    __slots__ = ("reason", "sentence")
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        self.reason = reason
+        self.sentence = sentence
 
     @classmethod
     def because(cls, refusal: Refusal) -> "Refused":
