@@ -37,9 +37,10 @@ class PatientCache:
         self._claims = 0
 
     def get(self, patient_id: str) -> StoredPatient | None:
-        patient = self._patients.pop(patient_id, None)
-        if patient is not None:
-            self._patients[patient_id] = patient  # most recently used: last
+        patient = self._patients.get(patient_id)
+        if patient is not None:  # most recently used: last
+            del self._patients[patient_id]
+            self._patients[patient_id] = patient
         return patient
 
     def put(self, patient: StoredPatient) -> None:
