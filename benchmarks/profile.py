@@ -29,7 +29,7 @@ SAMPLES_PER_SECOND = 200
 MAIN_THREAD = "run_worker"
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "consume": ("aiokafka/consumer/", "aiokafka/record/", "faust/", "runtime/transport.py", "runtime/inbox.py", "Lane.deliver"),
+    "consume": ("aiokafka/consumer/", "aiokafka/record/", "faust/", "runtime/transport.py", "inbox", "Lane.deliver"),
     "decode and check": ("agents___intake___accept", "streams/agents/intake.py"),
     "fold": ("CPyDef_fold___", "CPyPy_fold___", "streams/adjudication/fold.py"),
     "encode": ("adjudicator____publish", "_publish (streams/agents/"),

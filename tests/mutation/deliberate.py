@@ -195,20 +195,21 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "gap: 30 days after are not enough",
         "settling",
-        "bisect_left(counted, _on(day - gap_days + 1))",
-        "bisect_left(counted, _on(day - gap_days))",
+        "_first_from(counted, day - gap_days + 1)",
+        "_first_from(counted, day - gap_days)",
     ),
     Patch(
         "gap: 30 days before are not enough",
         "settling",
-        "bisect_left(counted, _on(day + gap_days))",
-        "bisect_left(counted, _on(day + gap_days + 1))",
+        "_first_from(counted, day + gap_days)",
+        "_first_from(counted, day + gap_days + 1)",
     ),
     Patch(
         "gap: later lines do not block",
         "settling",
-        "return counted[low:high]",
-        "return [line for line in counted[low:high] if line.service_date <= day]",
+        "return counted[_first_from(counted, day - gap_days + 1) : _first_from(counted, day + gap_days)]",
+        "return [\n            line\n            for line in counted[_first_from(counted, day - gap_days + 1) :]\n"
+        "            if line.service_date <= day\n        ]",
     ),
     Patch(
         "gap: the next payable date is a day early",
@@ -220,8 +221,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "months: of the patient, not of the order",
         "settling",
-        "self._months[code, counted.order_id] = self._months.get((code, counted.order_id), 0) + 1",
-        "for order_id in self.orders:\n                self._months[code, order_id] = self._months.get((code, order_id), 0) + 1",
+        "month = (code, counted.order_id)\n        self._months[month] = self._months.get(month, 0) + 1",
+        "for order_id in self.orders:\n            self._months[code, order_id] = self._months.get((code, order_id), 0) + 1",
     ),
     # price
     Patch(

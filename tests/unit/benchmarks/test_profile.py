@@ -13,10 +13,11 @@ PROCESS = "Lane._decide (streams/runtime/lane.py:290);CPyDef_adjudicator___Adjud
     [
         ("Fetcher._proc_fetch_request (aiokafka/consumer/fetcher.py:747);send (aiokafka/conn.py:1)", "requests and answers"),
         ("_unpack_records (aiokafka/consumer/fetcher.py:203);__next__ (default_records.c:7499)", "consume"),
+        ("Lane._run_batch (streams/runtime/lane.py:250);CPyDef_inbox___Inbox___take (0a__mypyc.so)", "consume"),
         (f"{PROCESS};CPyDef_agents___intake___accept (0a__mypyc.so);decode_utf8 (libpython3.so)", "decode and check"),
         (f"{PROCESS};CPyDef_fold___settle (0a__mypyc.so);CPyDef_edits___decide (0a__mypyc.so)", "fold"),
         (f"{PROCESS};CPyPy_fold____settle_claim (0a__mypyc.so);PyTuple_New (libpython3.so)", "fold"),
-        (f"{PROCESS};CPyDef_fold___issue (0a__mypyc.so);CPyDef_fold____id (0a__mypyc.so);sha (libc.so)", "fold"),
+        (f"{PROCESS};CPyDef_fold___issue (0a__mypyc.so);CPyDef_identity___id_of (0a__mypyc.so);sha (libc.so)", "fold"),
         (f"{PROCESS};fold (streams/adjudication/fold.py:90)", "fold"),
         (f"{PROCESS};CPyDef_adjudicator____publish (0a__mypyc.so);writer (schemas/wire.py:213)", "encode"),
         (f"{PROCESS};CPyDef_patient_state___StoredPatient___store (0a__mypyc.so);encode (msgspec/_core.so)", "patient state"),
