@@ -8,8 +8,8 @@ _Answer = TypeVar("_Answer")
 
 
 class Memo(Generic[_Argument, _Answer]):
-    """As `functools.lru_cache`, but that it forgets everything at once when it is full: a fact asks some ten times, and where the
-    rules run compiled this answers in half the time."""
+    """As `functools.lru_cache`, but that it forgets everything at once when it is full. A fact asks some four times, and where
+    the rules run compiled this takes two thirds of the machine instructions."""
 
     def __init__(self, function: Callable[[_Argument], _Answer], most: int) -> None:
         self._function: Final = function

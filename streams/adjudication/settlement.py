@@ -40,11 +40,9 @@ class Settlement(Settling):
             self.signatures.setdefault(billed.signature, f"{billed.claim.claim_id}/{billed.line.line_number}")
         if finding.outcome == PAID:
             assert finding.order_id is not None, "a paid line has a governing order"
-            code = billed.line.procedure_code
-            line = billed.line
-            claim = billed.claim
+            claim, line = billed.claim, billed.line
             self.count(
-                code,
+                line.procedure_code,
                 CountedLine(line.service_date, claim.claim_id, line.line_number, finding.order_id, claim.billing_npi),
             )
         return finding
