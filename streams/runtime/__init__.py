@@ -3,6 +3,7 @@
 Knows nothing of billing: `processor` is the seam. How the parts fit, in the order in which a record meets them:
 
     transport       Faust's consumer, changed: what one fetch returned, with the positions before and after it
+    fetched         a fetched record, made as the lanes have it
     inbox           a lane's input: cut into bounded pieces, handed out as an unbroken chain
     lane            the owner of one partition: open, batch after batch, doubt
     transactions    its transactional producer, which fences

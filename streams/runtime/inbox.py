@@ -11,27 +11,11 @@ and fewer payments that go there and back (over 100,000 facts published at once,
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple
 
 from streams.runtime.failure import BrokenChainError
-from streams.runtime.processor import Headers, InputRecord
+from streams.runtime.processor import InputRecord
 from streams.runtime.settings import BatchLimits
-
-
-class FetchedRecord(Protocol):
-    """What aiokafka's ConsumerRecord gives us."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Headers: ...
-
 
 PIECE_RECORDS = 100
 """What was fetched is cut into pieces of at most this many records; a batch is made of whole pieces."""
@@ -39,9 +23,6 @@ PIECE_RECORDS = 100
 
 MOST_OVERTAKEN_PIECES = 200
 """So many pieces of other topics may overtake one by their timestamps: a publisher whose clock is wrong is served all the same."""
-
-
-_new: Final = tuple.__new__  # an InputRecord's own constructor is a Python function, called for every record
 
 
 class Batch(NamedTuple):
@@ -54,7 +35,7 @@ class Batch(NamedTuple):
 class _Piece(NamedTuple):
     topic: str
     start: int
-    records: list[InputRecord]
+    records: Sequence[InputRecord]
     end: int
     size_bytes: int
     first_ms: int  # of its first record; 0 without one
@@ -87,25 +68,22 @@ class Inbox:
         """At most one transaction waits: fetch again, so that the lane does not run dry."""
         return self._records <= self._limits.records and self._bytes <= self._limits.bytes
 
-    def add(self, topic: str, start: int, records: Sequence[FetchedRecord], end: int) -> None:
+    def add(self, topic: str, start: int, records: Sequence[InputRecord], end: int) -> None:
         """Append what one fetch returned for one topic: the positions before and after it and the records between."""
         if end < start or (records and not start <= records[0].offset <= records[-1].offset < end):
             raise BrokenChainError(
                 f"a fetch of {topic}/{self._partition} from {start} to {end} brought records outside of it",
                 "Restart the worker; it resumes at its last commit",
             )
-        most_records, most_bytes = min(self._limits.records, PIECE_RECORDS), self._limits.bytes
-        piece: list[InputRecord] = []
-        piece_start, size = start, 0
-        for fetched in records:
-            offset, key, value, headers = fetched.offset, fetched.key, fetched.value, fetched.headers
-            record_size = _size_bytes(key, value, headers)
-            if piece and (len(piece) >= most_records or size + record_size > most_bytes):
-                self._append(topic, piece_start, piece, offset, size)
-                piece, piece_start, size = [], offset, 0
-            piece.append(_new(InputRecord, (topic, self._partition, offset, fetched.timestamp, key, value, headers)))
+        begin, piece_start, size = 0, start, 0
+        most = min(self._limits.records, PIECE_RECORDS)
+        for index, record in enumerate(records):
+            record_size = _size_bytes(record)
+            if index > begin and (index - begin >= most or size + record_size > self._limits.bytes):
+                self._append(topic, piece_start, records[begin:index], record.offset, size)
+                begin, piece_start, size = index, record.offset, 0
             size += record_size
-        self._append(topic, piece_start, piece, end, size)
+        self._append(topic, piece_start, records[begin:], end, size)
 
     def take(self, positions: Mapping[str, int], max_records: int | None = None) -> Batch:
         """Take pieces up to the limits, or to `max_records` if that is less; at least one if there is one.
@@ -142,7 +120,7 @@ class Inbox:
         self._pieces.clear()
         self._waiting = self._records = self._bytes = 0
 
-    def _append(self, topic: str, start: int, records: list[InputRecord], end: int, size_bytes: int) -> None:
+    def _append(self, topic: str, start: int, records: Sequence[InputRecord], end: int, size_bytes: int) -> None:
         first_ms = records[0].timestamp_ms if records else 0
         self._pieces[topic].append(
             _Piece(topic, start, records, end, size_bytes, first_ms, self._taken + self._waiting)
@@ -181,8 +159,8 @@ def _by_timestamp(records: list[InputRecord]) -> list[InputRecord]:
     return [records[index] for index in sorted(range(len(records)), key=times_ms.__getitem__)]
 
 
-def _size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    size = len(key or b"") + len(value or b"")
-    for name, content in headers:
-        size += len(name) + len(content or b"")
+def _size_bytes(record: InputRecord) -> int:
+    size = len(record.key or b"") + len(record.value or b"")
+    for name, value in record.headers:
+        size += len(name) + len(value or b"")
     return size

@@ -14,6 +14,7 @@ from aiokafka.structs import TopicPartition
 
 from streams import metrics
 from streams.runtime.failure import WorkerFailure
+from streams.runtime.fetched import as_input_records
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores import Store
 
@@ -37,6 +38,7 @@ def consumer_for(settings: LaneSettings) -> aiokafka.AIOKafkaConsumer:
 
     The short backoff is paid once for each topic that the client does not know yet.
     """
+    as_input_records()
     return aiokafka.AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
         group_id=settings.app_id,
@@ -64,6 +66,7 @@ async def recover(
         if contradiction is not None:
             store.wipe()
             why = contradiction
+    rebuilding = store.next_offset is None
     position = begin if store.next_offset is None else store.next_offset
     consumer.seek(changelog, position)
     records = 0
@@ -72,7 +75,8 @@ async def recover(
     advanced_at = reported_at = time.monotonic()
     while not await _at_end(consumer, changelog):
         for fetched in (await consumer.getmany(changelog, timeout_ms=POLL_MS)).values():
-            store.apply({record.key: record.value for record in fetched}, fetched[-1].offset + 1)
+            changes = {record.key: record.value for record in fetched}
+            store.apply(changes, fetched[-1].offset + 1, rebuilding=rebuilding)
             records += len(fetched)
             metrics.RECOVERED_RECORDS.inc(len(fetched))
             remaining.set(max(0, end - fetched[-1].offset - 1))

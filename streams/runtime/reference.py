@@ -14,6 +14,7 @@ import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
+from streams.runtime.fetched import as_input_records
 from streams.runtime.processor import InputRecord, NotYet
 from streams.security import PLAINTEXT, Security
 
@@ -108,6 +109,7 @@ class ReferenceFollower:
                 raise NotYet(f"{self.topic} is not read to the end, {self._waits_for}")
 
     async def _follow(self, fail: FailureHandler) -> None:
+        as_input_records()
         consumer = self._consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
             enable_auto_commit=False,
@@ -146,11 +148,8 @@ class ReferenceFollower:
 
     async def _read(self, consumer: Any, tps: list[TopicPartition]) -> None:
         for fetched in (await consumer.getmany(timeout_ms=100)).values():
-            records = [
-                InputRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers) for r in fetched
-            ]
-            await self._prepared(records)
-            for record in records:
+            await self._prepared(fetched)
+            for record in fetched:
                 self._on_record(record)
             await asyncio.sleep(0)
         positions = {tp.partition: await consumer.position(tp) for tp in tps}

@@ -27,7 +27,8 @@ from mode.utils.futures import maybe_async
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
 from streams.runtime.fetch_sessions import FetchSessions
-from streams.runtime.inbox import FetchedRecord
+from streams.runtime.fetched import as_input_records
+from streams.runtime.processor import InputRecord
 from streams.runtime.service_log import service_log
 
 FETCH_WAIT_MS = 50
@@ -55,7 +56,7 @@ class Fetched(NamedTuple):
     tp: TP
     session: Session
     start: int
-    records: Sequence[FetchedRecord]
+    records: Sequence[InputRecord]
     end: int
 
 
@@ -117,6 +118,7 @@ class LaneConsumerClient(driver.AIOKafkaConsumerThread):
         # empty stretch of the log.
         consumer._auto_offset_reset = "none"
         self._fetch_sessions = FetchSessions(consumer._client)
+        as_input_records()
         return consumer
 
     def begin_fetch_session(self) -> None:

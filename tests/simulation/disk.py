@@ -1,7 +1,8 @@
 """A worker's disk: stands in for RocksDB, with what a crash, an accident and time do to it.
 
-A killed process loses nothing that was applied. A machine that fails loses the last writes, in order: a store becomes older,
-never torn (that RocksDB keeps this promise is tested in tests/unit/runtime/test_stores.py and tests/faults).
+A killed process loses nothing that was applied, but for the last of what it applied while rebuilding. A machine that fails
+loses the last writes, in order: a store becomes older, never torn (that RocksDB keeps this promise is tested in
+tests/unit/runtime/test_stores.py and tests/faults).
 """
 
 import random
@@ -15,6 +16,9 @@ OnApply = Callable[[int, Mapping[bytes, bytes | None], int], None]
 """Told of each write to any store: partition, changes, the changelog offset behind them."""
 
 Write = tuple[dict[bytes, bytes | None], int]
+
+WRITE_BUFFER = 3
+"""So many writes of a rebuild go to the disk together, as RocksDB writes its buffer when it is full."""
 
 
 class _File:
@@ -72,6 +76,7 @@ class DiskStore:
         self._partition = partition
         self._on_apply = on_apply
         self._memory = MemoryStore()
+        self._unlogged: list[Write] = []  # in memory alone: a killed process loses them
         for changes, next_offset in file.writes:
             self._memory.apply(changes, next_offset)
         self.next_offset = self._memory.next_offset
@@ -83,9 +88,11 @@ class DiskStore:
     def get(self, key: bytes) -> bytes | None:
         return self._memory.get(key)
 
-    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int) -> None:
+    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int, *, rebuilding: bool = False) -> None:
         self._on_apply(self._partition, changes, next_offset)
-        self._file.writes.append((dict(changes), next_offset))
+        self._unlogged.append((dict(changes), next_offset))
+        if not rebuilding or len(self._unlogged) == WRITE_BUFFER:
+            self._flush()
         self._file.old = False
         self._memory.apply(changes, next_offset)
         self.next_offset = next_offset
@@ -95,11 +102,17 @@ class DiskStore:
 
     def wipe(self) -> None:
         self._file.writes.clear()
+        self._unlogged.clear()
         self._memory.wipe()
         self.next_offset = None
 
     def close(self) -> None:
+        self._flush()
         self._file.holder = None
+
+    def _flush(self) -> None:
+        self._file.writes += self._unlogged
+        self._unlogged.clear()
 
 
 class AuditedMemoryStore(MemoryStore):
@@ -110,6 +123,6 @@ class AuditedMemoryStore(MemoryStore):
         self._partition = partition
         self._on_apply = on_apply
 
-    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int) -> None:
+    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int, *, rebuilding: bool = False) -> None:
         self._on_apply(self._partition, changes, next_offset)
-        super().apply(changes, next_offset)
+        super().apply(changes, next_offset, rebuilding=rebuilding)

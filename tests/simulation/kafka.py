@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import TopicPartition
 
+from streams.runtime.processor import InputRecord
 from tests.simulation.loop import Process, SimulatedLoop
 
 OPEN, COMMITTED, ABORTED = "open", "committed", "aborted"
@@ -35,7 +36,7 @@ class Record(NamedTuple):
     topic: str
     partition: int
     offset: int
-    timestamp: int
+    timestamp_ms: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
@@ -46,6 +47,10 @@ class Record(NamedTuple):
     def is_readable(self) -> bool:
         """Does a read_committed consumer get to see it, now or later?"""
         return not self.is_marker and (self.transaction is None or self.transaction.state == COMMITTED)
+
+    def as_input(self) -> InputRecord:
+        """The record as a consumer returns it (streams/runtime/fetched.py)."""
+        return InputRecord(*self[: len(InputRecord._fields)])
 
 
 class Transaction:
@@ -85,11 +90,13 @@ class Log:
     def last_stable_offset(self) -> int:
         return min((t.first_offsets[self.tp] for t in self.unfinished), default=self.end)
 
-    def append(self, key: Any, value: Any, headers: Any, timestamp: int, transaction: Transaction | None) -> Record:
+    def append(self, key: Any, value: Any, headers: Any, timestamp_ms: int, transaction: Transaction | None) -> Record:
         if transaction is not None and self.tp not in transaction.first_offsets:
             transaction.first_offsets[self.tp] = self.end
             self.unfinished.append(transaction)
-        record = Record(self.tp.topic, self.tp.partition, self.end, timestamp, key, value, tuple(headers), transaction)
+        record = Record(
+            self.tp.topic, self.tp.partition, self.end, timestamp_ms, key, value, tuple(headers), transaction
+        )
         self.records.append(record)
         self.end += 1
         if transaction is not None:
@@ -104,12 +111,12 @@ class Log:
             self.unfinished.remove(transaction)
         self._wake()
 
-    def read(self, position: int, most: int) -> tuple[list[Record], int]:
+    def read(self, position: int, most: int) -> tuple[list[InputRecord], int]:
         """Readable records from a position on, and the position behind the last one looked at."""
         if not self.begin <= position <= self.end:
             raise OffsetOutOfRangeError({self.tp: position})
         stable = self.last_stable_offset
-        found: list[Record] = []
+        found: list[InputRecord] = []
         for index in range(bisect_left(self.records, position, key=lambda r: r.offset), len(self.records)):
             record = self.records[index]
             if record.offset >= stable:
@@ -117,7 +124,7 @@ class Log:
             if len(found) == most:
                 return found, found[-1].offset + 1
             if record.is_readable:
-                found.append(record)
+                found.append(record.as_input())
             position = record.offset + 1
         return found, max(position, found[-1].offset + 1 if found else 0)
 
@@ -336,9 +343,9 @@ class Broker:
             raise InvalidTxnState
         log = self.log(*tp)
         first = log.end
-        timestamp = int(self._loop.time() * 1000)
+        timestamp_ms = int(self._loop.time() * 1000)
         for record in batch:
-            log.append(record.key, record.value, record.headers, timestamp, transaction)
+            log.append(record.key, record.value, record.headers, timestamp_ms, transaction)
         next_sequence = batch.base_sequence + log.end - first
         self._last_batches[transactional_id, tp] = _LastBatch(
             batch.producer_epoch, batch.base_sequence, next_sequence, first

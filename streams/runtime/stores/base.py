@@ -30,8 +30,11 @@ class Store(Protocol):
         """The committed value, or None."""
         ...
 
-    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int) -> None:
-        """Write changes (None deletes) and the offset behind them, all or nothing."""
+    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int, *, rebuilding: bool = False) -> None:
+        """Write changes (None deletes) and the offset behind them, all or nothing.
+
+        With `rebuilding` a crash may take them back, and with them all that came behind them, until the first write without it.
+        """
         ...
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         return self._values.get(key)
 
-    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int) -> None:
+    def apply(self, changes: Mapping[bytes, bytes | None], next_offset: int, *, rebuilding: bool = False) -> None:  # noqa: ARG002
         for key, value in changes.items():
             if value is None:
                 self._values.pop(key, None)

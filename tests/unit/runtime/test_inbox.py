@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 import pytest
-from aiokafka.structs import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.runtime.failure import BrokenChainError
 from streams.runtime.inbox import MOST_OVERTAKEN_PIECES, Inbox
+from streams.runtime.processor import InputRecord
 from streams.runtime.settings import BatchLimits
 
 
-def record(offset: int, *, size: int = 1, topic: str = "t", at_ms: int = 0) -> ConsumerRecord:
-    return ConsumerRecord(topic, 0, offset, at_ms, 0, b"", b"x" * size, None, 0, size, ())
+def record(offset: int, *, size: int = 1, topic: str = "t", at_ms: int = 0) -> InputRecord:
+    return InputRecord(topic, 0, offset, at_ms, b"", b"x" * size, ())
 
 
 def inbox(records: int = 10, size_bytes: int = 1_000) -> Inbox:

@@ -105,6 +105,49 @@ os.kill(os.getpid(), 9)
     assert len(list(store.items())) == 100
 
 
+REBUILD = """
+import os, pathlib, sys
+from streams.runtime.stores import RocksDBStore, StoreIdentity
+store = RocksDBStore(pathlib.Path(sys.argv[1]), StoreIdentity(*{identity!r}))
+for n in range(400):
+    store.apply({{b"key-%d" % n: os.urandom(50_000)}}, n + 1, rebuilding=True)
+if sys.argv[2] == "done":
+    store.apply({{}}, 500)
+os.kill(os.getpid(), 9)
+"""
+
+
+def _rebuilt(folder: Path, how_far: str) -> RocksDBStore:
+    script = REBUILD.format(identity=tuple(IDENTITY))
+    assert subprocess.run([sys.executable, "-c", script, str(folder), how_far], check=False).returncode == -9
+    return RocksDBStore(folder, IDENTITY)
+
+
+def test_a_process_killed_while_rebuilding_leaves_a_store_that_is_older_and_whole(folder: Path) -> None:
+    """20 MB are more than the write buffers hold: the first of them are on the disk, and the offset is theirs."""
+    store = _rebuilt(folder, "killed")
+    assert store.next_offset is not None
+    assert 0 < store.next_offset < 400
+    assert {key for key, _ in store.items()} == {b"key-%d" % n for n in range(store.next_offset)}
+    store.apply({b"key-last": b"v"}, 500)
+    store.close()
+    assert RocksDBStore(folder, IDENTITY).next_offset == 500
+
+
+def test_the_first_write_after_rebuilding_makes_all_of_it_last(folder: Path) -> None:
+    store = _rebuilt(folder, "done")
+    assert store.next_offset == 500
+    assert {key for key, _ in store.items()} == {b"key-%d" % n for n in range(400)}
+
+
+def test_a_store_closed_while_rebuilding_keeps_what_it_has(folder: Path) -> None:
+    store = RocksDBStore(folder, IDENTITY)
+    store.apply({b"a": b"1"}, 3, rebuilding=True)
+    store.close()
+    again = RocksDBStore(folder, IDENTITY)
+    assert (again.next_offset, again.get(b"a")) == (3, b"1")
+
+
 @pytest.mark.parametrize(
     "other",
     [IDENTITY._replace(topic_id="topic-2"), IDENTITY._replace(partition=5), IDENTITY._replace(changelog_topic="x")],
