@@ -6,7 +6,6 @@ A bug is put into a worker's process (tests.faults.worker) and shows itself in a
 import dataclasses
 import functools
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -111,19 +110,18 @@ def lose_a_piece() -> None:
     """A piece of what was fetched gets lost, and the chain of pieces is not checked."""
     append, take, count = Inbox._append, Inbox.take, 0
 
-    def append_most(self: Inbox, piece: Any) -> None:
+    def append_most(self: Inbox, topic: str, start: int, records: Any, end: int, size_bytes: int) -> None:
         nonlocal count
-        count += piece.topic == CLAIM_RECEIVED and bool(piece.records)
-        if piece.topic != CLAIM_RECEIVED or count != 2:
-            append(self, piece)
+        count += topic == CLAIM_RECEIVED and bool(records)
+        if topic != CLAIM_RECEIVED or count != 2:
+            append(self, topic, start, records, end, size_bytes)
 
     def take_unchecked(self: Inbox, positions: Any, *args: Any) -> Batch:
-        chained: deque[Any] = deque()
         at = dict(positions)
-        for piece in self._pieces:
-            chained.append(piece._replace(start=at[piece.topic]))
-            at[piece.topic] = piece.end
-        self._pieces = chained
+        for topic, pieces in self._pieces.items():
+            for number, piece in enumerate(pieces):
+                pieces[number] = piece._replace(start=at[topic])
+                at[topic] = piece.end
         return take(self, positions, *args)
 
     Inbox._append = append_most  # type: ignore[method-assign]
