@@ -3,6 +3,7 @@
 from hashlib import blake2b
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,15 @@ def _said_again(decision: Decision) -> str:
         else:
             texts.append(value)
     return blake2b("\0".join(map(str, texts)).encode(), digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize("number", [0, 1, 9, 10, 99, 100, 35_000, (1 << 60) - 1, 1 << 60, (1 << 60) + 1, 1 << 63])
+def test_a_number_is_written_in_decimal(number: int) -> None:
+    policy = PolicyRef("P0", 1)
+    for signed in (number, -number):
+        texts = ("pt-1", "A", 1, 1, None, "PAID", "PAID", "S0353", 19_730, "1234567893", "O1", signed)
+        decision = Decision("", *texts, 0, 0, 0, 0, 0, (), None, "It pays.", (), policy, (), "e-1")
+        assert decision_id(decision) == _said_again(decision)
 
 
 @given(_DECISIONS)
