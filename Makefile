@@ -24,7 +24,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@touch $@
 
 $(VENV)/compiled: $(VENV)/installed $(wildcard streams/adjudication/*.py streams/agents/*.py schemas/*.avsc) streams/runtime/inbox.py schemas/codec.py schemas/wire.py streams/events.py streams/compiling.py streams/training.py
-	@$(BIN)/python -m streams.compiling || echo "not compiled (a C compiler is needed): the rules and the codec run interpreted, at half the speed"
+	@$(BIN)/python -m streams.compiling || echo "not compiled (a C compiler is needed): the rules and the codec run interpreted, at less than half the speed"
 	@touch $@
 
 trained: $(VENV)/installed  ## the same compiled for speed by what gcc sees a run of it do, as in the container image: a tenth faster (five minutes)
