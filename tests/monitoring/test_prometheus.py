@@ -126,6 +126,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
         wait_until(up, SECONDS, "all targets are scraped")
         run("generate", "--patients", "40", "--seed", "5", "--output", str(home / "year.jsonl"))
         run("publish", str(home / "year.jsonl"))
+        # Its repeats, too, are in the first worker's counters then, so the second's count what is published below
+        year = [json.loads(line) for line in (home / "year.jsonl").read_text().splitlines()]
+        selected = sum(event["type"] == "pathway-selected" for event in year)
+        counted = 'sum(pathway_billing_records_total{topic="pathway-selected"})'
+        wait_until(lambda: asked.ask(counted) == [selected], SECONDS, "all selections of the year are scraped")
         wait_until(lambda: asked.ask("sum(pathway_billing_decisions_total) > 0"), SECONDS, "decisions are scraped")
         worker.kill()
         worker.wait(10)
