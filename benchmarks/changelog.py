@@ -12,7 +12,7 @@ from benchmarks.single import patients_of, stored_values
 from streams.adjudication.facts import PatientFact, ProviderAgreement
 from streams.generator import history
 from streams.runtime.settings import LaneSettings
-from streams.runtime.transactions import LaneProducer
+from streams.runtime.transactions import Part, Writer
 from streams.topics import partition_for
 
 SEED = 1
@@ -54,16 +54,17 @@ class Population:
         for number in numbers:
             of[partition_for(self.patient_id(number).encode(), settings.partitions)].append(number)
         records = 0
-        for partition, its in of.items():
-            producer = LaneProducer(settings, partition)
-            await producer.start()
-            try:
+        writer = Writer(settings, lambda step: None)  # noqa: ARG005
+        await writer.start()
+        try:
+            for partition, its in of.items():
                 for begin in range(0, len(its), _TRANSACTION_PATIENTS):
                     chosen = its[begin : begin + _TRANSACTION_PATIENTS]
-                    changes = [change for number in chosen for change in self.stored(number)]
-                    await producer.publish([], changes)
-                    await producer.commit()
+                    changes: dict[bytes, bytes | None] = {}
+                    for number in chosen:
+                        changes.update(self.stored(number))
+                    await writer.commit(Part(partition, [], changes))
                     records += len(changes)
-            finally:
-                await producer.stop()
+        finally:
+            await writer.stop()
         return records

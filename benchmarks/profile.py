@@ -35,8 +35,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "encode": ("adjudicator____publish", "_publish (streams/agents/"),
     "patient state": ("StoredPatient", "patient_state", "streams/runtime/stores/", "streams/runtime/table.py"),
     "around the fold": ("adjudicator___Adjudicator___process", "streams/agents/adjudicator.py"),
-    "produce": ("LaneProducer.publish", "TransactionalProducer.pack", "TransactionalProducer._p"),
-    "commit": ("LaneProducer", "Lane._commit", "runtime/producer.py"),
+    "produce": ("Writer._pack", "TransactionalProducer.pack", "TransactionalProducer._p"),
+    "commit": ("runtime/transactions.py", "Lane._commit", "runtime/producer.py"),
     "requests and answers": ("aiokafka/conn.py", "aiokafka/client.py"),
 }  # fmt: skip
 """What a frame of each stage has in its name or file. The rest is the event loop and the lanes' own bookkeeping."""

@@ -80,12 +80,21 @@ async def _measure(settings: LaneSettings, patients: int, repeat: int) -> list[d
     return rows
 
 
+class _Nobody:
+    """The patients are written, then nobody writes any more."""
+
+    def patience_seconds(self, former: str) -> float:  # noqa: ARG002
+        return 0.0
+
+    async def fence(self, former: str) -> None: ...
+
+
 async def _recover(settings: LaneSettings, kind: StoreKind) -> Recovered:
     store = open_store(kind, settings.state_folder, StoreIdentity(settings.changelog_topic, "", 0))
     consumer = consumer_for(settings)
     await consumer.start()
     try:
-        return await recover(store, consumer, TopicPartition(settings.changelog_topic, 0), settings)
+        return await recover(store, consumer, TopicPartition(settings.changelog_topic, 0), settings, _Nobody())
     finally:
         await consumer.stop()
         store.close()

@@ -9,14 +9,21 @@ from streams.agents.adjudicator import AdjudicatorFactory
 from streams.agents.agreement_book import AgreementBook
 from streams.agents.schema_wait import schemas_known
 from streams.agents.tally import start_metrics
-from streams.runtime.lane import OnStep
 from streams.runtime.lane_app import LaneApp
 from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.settings import LaneSettings, StoreKind
+from streams.runtime.transactions import OnStep
 from streams.security import security_from_environment
 from streams.settings import Settings
-from streams.topics import DEAD_LETTERS, INPUT_TOPICS, PATIENT_TABLE, PROVIDER_AGREEMENT, changelog_topic
+from streams.topics import (
+    BILLING_DECISIONS,
+    DEAD_LETTERS,
+    INPUT_TOPICS,
+    PATIENT_TABLE,
+    PROVIDER_AGREEMENT,
+    changelog_topic,
+)
 
 
 def create_app(
@@ -56,6 +63,7 @@ def lane_settings(settings: Settings, bootstrap_servers: str, topic_ids: Mapping
         partitions=settings.partitions,
         table=PATIENT_TABLE,
         dead_letter_topic=DEAD_LETTERS,
+        decisions_topic=BILLING_DECISIONS,
         topic_ids={name: topic_id for name, topic_id in topic_ids.items() if name in read},
         store=cast(StoreKind, settings.store),
         state_folder=settings.worker_state_dir,

@@ -1,13 +1,14 @@
 """A lane: the one owner of a partition number, of all input topics and of the table's changelog.
 
-    open    1. start the transactional producer: fences the former owner, settles its open transaction
-            2. bring the local store up to the changelog's end
-            3. take the position from the changelog
+    open    1. take the partition's own transactional id over: no former owner can claim the partition any more
+            2. bring the local store up to the changelog's end, and fence the writer that the last claim names
+            3. take the position from the changelog, and claim the partition for this worker's writer (transactions.py)
     batch   4. take an unbroken piece of input, bounded by count and bytes; wait for the reference data it needs; process
-            5. one transaction: outputs, changed table values, position; about once a second the group's offsets; it is
-               committed when every record batch is delivered
+            5. in the worker's next transaction: outputs, changed table values, position; about once a second the group's
+               offsets; it is committed when every record batch of every lane in it is delivered
             6. committed: write the local store, go on
-    doubt   7. stop the worker: nothing that is not committed is visible, all of it will be done again
+    release 7. before a rebalance and at the end: commit the position once more, without a writer's name
+    doubt   8. stop the worker: nothing that is not committed is visible, all of it will be done again
 
 What fails where, and what then holds: before 5 and within 5, the transaction is never committed and the next owner's fence
 aborts it; between the commit and its answer, the position in the changelog tells the next owner whether it counts; between 5
@@ -38,7 +39,7 @@ from streams.runtime.settings import LaneSettings
 from streams.runtime.start_position import start_position
 from streams.runtime.stores import Store, StoreIdentity, open_store
 from streams.runtime.table import TableTransaction, running_transaction
-from streams.runtime.transactions import LaneProducer
+from streams.runtime.transactions import Claim, OnStep, Part, Writer
 from streams.runtime.transport import Fetched, LaneConsumer, Session
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,11 @@ SHORT_SECONDS = 0.003
 """A batch of so little work is processed at once, without a turn: with twelve lanes and five records in each batch, as at 1,000
 facts/s, the median batch waited 25 ms for its turn, twice as long as for its transaction's requests."""
 
-OnStep = Callable[[str], None]
-"""Called when a lane reaches a named step; fault tests stop the process there."""
-
 
 class _Open(NamedTuple):
     """What an open lane holds."""
 
-    producer: LaneProducer
+    claim: Claim
     store: Store
     processor: Processor
 
@@ -66,8 +64,8 @@ class _Open(NamedTuple):
 class Lane:
     """One lane, from its opening to its end. Runs in a task of its own; lanes run side by side.
 
-    All lanes of a worker share the `turn`: one of them processes, then everything else that the event loop has to do comes first;
-    and a linger, which is longer the more they are.
+    All lanes of a worker share its `writer`, and the `turn`: one of them processes, then everything else that the event loop has to
+    do comes first.
     """
 
     def __init__(
@@ -76,8 +74,8 @@ class Lane:
         settings: LaneSettings,
         make_processor: ProcessorFactory,
         consumer: LaneConsumer,
+        writer: Writer,
         turn: asyncio.Lock,
-        linger_seconds: Callable[[], float],
         fail: FailureHandler,
         on_step: OnStep,
     ) -> None:
@@ -86,7 +84,7 @@ class Lane:
         self._make_processor = make_processor
         self._consumer = consumer
         self._turn = turn
-        self._linger_seconds = linger_seconds
+        self._writer = writer
         self._fail = fail
         self._on_step = on_step
         self._inputs = {TP(topic, partition) for topic in settings.input_topics}
@@ -99,9 +97,11 @@ class Lane:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
-        self._producer: LaneProducer | None = None
+        self._claim: Claim | None = None
         self._waits_for: str | None = None
         self._in_doubt = False
+        self._releasing = asyncio.Lock()
+        self._refresh_at = 0.0
         self._seconds_per_record = 0.001  # until it is measured: careful
         self._group_offsets: dict[str, int] = {}
         self._group_offsets_at = 0.0
@@ -131,8 +131,8 @@ class Lane:
         """Fence, recover, take the position. Reads no input yet: see `begin_session`."""
         settings, started = self._settings, time.monotonic()
         metrics.set_lane_state(self.partition, "opening")
-        self._producer = LaneProducer(settings, self.partition)
-        await self._producer.start()
+        self._claim = Claim(settings, self.partition)
+        await self._claim.start()
         fenced = time.monotonic()
         identity = StoreIdentity(
             settings.changelog_topic, settings.topic_ids.get(settings.changelog_topic, ""), self.partition
@@ -144,9 +144,10 @@ class Lane:
             with contextlib.suppress(Exception):  # the first cause counts
                 store.close()
             raise
-        self._open = _Open(self._producer, store, self._make_processor(self.partition))
+        self._open = _Open(self._claim, store, self._make_processor(self.partition))
         self._flood = FloodLimit(self._position.refusals, self._position.refused_in_row)
         metrics.LANES_OPEN.inc()
+        await self._take()
         metrics.LAST_COMMIT_TIMESTAMP_SECONDS.labels(str(self.partition)).set_to_current_time()
         metrics.RECOVERY_SECONDS.observe(recovered.seconds)
         if recovered.rebuilt_because is not None:
@@ -161,6 +162,9 @@ class Lane:
 
     async def begin_session(self, session: Session, still_wanted: Callable[[], bool]) -> None:
         """Seek to where the lane stands and let input in, until `quiesce`."""
+        assert self._open is not None
+        if not self._position.writer:
+            await self._take()
         self._session = session
         if not await self._consumer.begin_session(self.positions, session, still_wanted):
             return
@@ -194,9 +198,24 @@ class Lane:
         self.refuse_input()
         await self._idle.wait()
 
+    async def release(self) -> None:
+        """Quiesce, and let the partition go: who owns it next has nobody to fence."""
+        await self.quiesce()
+        async with self._releasing:  # a stop may come in the middle of a rebalance
+            if self._open is None or self._in_doubt or not self._position.writer:
+                return
+            try:
+                position = dataclasses.replace(self._position, writer="")
+                await self._commit(self._open, [], {}, position, with_group_offsets=True)
+                self._on_step("released")
+            except BaseException:
+                self._in_doubt = True
+                raise
+
     async def close(self) -> None:
         """Settle the running transaction and let go of everything."""
-        await self.quiesce()
+        with contextlib.suppress(Exception):  # the next owner fences, then
+            await self.release()
         # A task's last frame holds the cache: kept here, or by gather(), it is a cycle, which nobody looks for (`long_lived`)
         task, self._task = self._task, None
         if task is not None:
@@ -205,13 +224,10 @@ class Lane:
         held, self._open = self._open, None
         if held is not None:
             metrics.LANES_OPEN.dec()
-            if not self._in_doubt:
-                with contextlib.suppress(Exception):  # only lag monitors miss it; the position is in the changelog
-                    await self._catch_up_group_offsets(held)
             held.store.close()
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        if self._claim is not None:
+            await self._claim.stop()
+            self._claim = None
         metrics.forget_lane(self.partition, self._settings.input_topics)
 
     async def _read_log(self, store: Store) -> Recovered:
@@ -220,11 +236,36 @@ class Lane:
         try:
             await consumer.start()
             changelog = TopicPartition(settings.changelog_topic, self.partition)
-            recovered = await recover(store, consumer, changelog, settings)
+            recovered = await recover(store, consumer, changelog, settings, self._writer)
             self._position = await start_position(store, consumer, self.partition, settings)
             return recovered
         finally:
             await consumer.stop()
+
+    async def _take(self) -> None:
+        """Claim the partition for this worker's writer. Not left half done: whoever cancels waits, and can release it."""
+        taking = asyncio.create_task(self._write_claim(), name=f"claim-{self.partition}")
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait([taking])
+            if not taking.cancelled():
+                taking.exception()  # the lane knows that it is in doubt
+            raise
+
+    async def _write_claim(self) -> None:
+        assert self._open is not None
+        position = dataclasses.replace(self._position, writer=self._writer.transactional_id)
+        changes: dict[bytes, bytes | None] = {POSITION_KEY: position.encode()}
+        try:
+            end = await self._open.claim.write(position.encode())
+            self._on_step("claimed")
+            self._open.store.apply(changes, end)
+        except BaseException:
+            self._in_doubt = True
+            raise
+        self._position = position
+        self._refresh_at = time.monotonic() + self._settings.refresh_seconds
 
     async def _run(self) -> None:
         assert self._open is not None
@@ -232,6 +273,8 @@ class Lane:
             while True:
                 await self._wait_for_input(self._open)
                 await self._run_batch(self._open)
+                if time.monotonic() >= self._refresh_at:
+                    await self._refresh(self._open)
         except asyncio.CancelledError:
             raise
         except BaseException as exc:  # noqa: BLE001  # any doubt stops the worker
@@ -239,19 +282,32 @@ class Lane:
             self._fail(exc, doing=f"processing partition {self.partition}")
 
     async def _wait_for_input(self, held: _Open) -> None:
-        """Return when there is input. While there is none, let the group's offsets catch up."""
+        """Return when there is input. While there is none, let the group's offsets catch up, and refresh the claim."""
         while not len(self._inbox):
             self._arrived.clear()
             behind = self._group_offsets != self._position.offsets
+            wait_seconds = self._settings.group_offsets_every_seconds if behind else self._refresh_at - time.monotonic()
             try:
-                async with asyncio.timeout(self._settings.group_offsets_every_seconds if behind else None):
+                async with asyncio.timeout(wait_seconds):
                     await self._arrived.wait()
             except TimeoutError:
-                if self._session is not None:  # else the partition may be another's by now, whose fence would stop us
+                if self._session is None:  # the partition may be another's by now, whose fence would stop us
+                    await self._arrived.wait()
+                elif behind:
                     async with self._busy():
                         await self._catch_up_group_offsets(held)
+                else:
+                    await self._refresh(held)
         if self._inbox.is_low:
-            await asyncio.sleep(self._linger_seconds())
+            await asyncio.sleep(self._settings.linger_seconds)
+
+    async def _refresh(self, held: _Open) -> None:
+        """Use both transactional ids now and then, or Kafka would forget them."""
+        if self._session is None:
+            return
+        async with self._busy():
+            await self._commit(held, [], {}, self._position, with_group_offsets=True)
+            await self._write_claim()
 
     async def _run_batch(self, held: _Open) -> None:
         session = self._session
@@ -348,18 +404,12 @@ class Lane:
         *,
         with_group_offsets: bool,
     ) -> None:
-        """One transaction, from its begin to the local store. Nothing of the lane changes unless all of it succeeds."""
+        """A part of the worker's next transaction, and the local store. Nothing of the lane changes unless all of it succeeds."""
         changes = {**changes, POSITION_KEY: position.encode()}
-        self._on_step("before begin")
-        changelog_end = await held.producer.publish(outputs, changes.items())
-        self._on_step("sent")
-        if with_group_offsets:
-            await held.producer.send_group_offsets(
-                {topic: position.offsets[topic] for topic in self._settings.input_topics}
-            )
-        self._on_step("before commit")
-        await held.producer.commit()
-        self._on_step("committed")
+        offsets = (
+            {topic: position.offsets[topic] for topic in self._settings.input_topics} if with_group_offsets else {}
+        )
+        changelog_end = await self._writer.commit(Part(self.partition, outputs, changes, offsets))
         held.store.apply(changes, changelog_end)
         self._on_step("stored")
         self._position = position

@@ -7,13 +7,13 @@ import faust
 import mode
 from faust.app.base import BootStrategy
 
-from streams.runtime.lane import OnStep
 from streams.runtime.lanes import Lanes
 from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.service_log import service_log
 from streams.runtime.settings import LaneSettings
 from streams.runtime.table import LaneTable, LaneTableManager
+from streams.runtime.transactions import OnStep
 from streams.runtime.transport import FetchedSchema
 
 
@@ -26,6 +26,11 @@ class LaneBootStrategy(BootStrategy):
     def web_server(self) -> Iterable[Any]:
         """Nothing."""
         return []
+
+
+NEVER_SECONDS = 10 * 365 * 86_400.0
+"""A worker that has no partition does not fetch. After Faust's default of 1,000 s without a fetch aiokafka would leave the group
+and not join it again before a fetch: nobody would take a dead worker's partitions over. What stands still is seen by the watch."""
 
 
 class LaneApp(faust.App):
@@ -66,6 +71,7 @@ class LaneApp(faust.App):
             broker_session_timeout=settings.session_timeout_seconds,
             broker_heartbeat_interval=settings.heartbeat_seconds,
             broker_rebalance_timeout=settings.rebalance_timeout_seconds,
+            broker_max_poll_interval=NEVER_SECONDS,
             web_enabled=False,
         )
         self.lanes = Lanes(self, settings, make_processor, followers, on_step or (lambda step: None))  # noqa: ARG005

@@ -14,13 +14,14 @@ import mode
 from faust.types import TP
 
 from streams import metrics
-from streams.runtime.failure import FailStop, StopDeadline, WorkerFailure
-from streams.runtime.lane import Lane, OnStep
+from streams.runtime.failure import FailStop, StopDeadline, WorkerFailure, describe
+from streams.runtime.lane import Lane
 from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.service_log import service_log
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores import Store
+from streams.runtime.transactions import OnStep, Writer
 from streams.runtime.transport import Fetched, LaneConsumer, Session
 from streams.runtime.watchdog import ProgressWatch
 
@@ -61,6 +62,7 @@ class Lanes(mode.Service):
         self._followers = followers
         self._on_step = on_step
         self._lanes: dict[int, Lane] = {}
+        self._writer: Writer | None = None
         self._turn = asyncio.Lock()
         self._generation: int | None = None
         self._target: tuple[int, frozenset[int]] = (-1, frozenset())
@@ -150,6 +152,17 @@ class Lanes(mode.Service):
             if tp.topic in self.settings.input_topics:
                 topics.setdefault(tp.partition, set()).add(tp.topic)
         for partition, assigned_topics in topics.items():
+            if partition >= self.settings.partitions:
+                self.fail(
+                    WorkerFailure(
+                        f"partition {partition} was assigned, and there are to be {self.settings.partitions} (from 0)",
+                        "The number of partitions is for life: somebody has raised it, and new facts of known patients come to "
+                        "partitions where nobody knows them. Stop the publishers; the facts that came since have to be published "
+                        "again to topics with the old number",
+                    ),
+                    doing="assigning partitions",
+                )
+                return
             if missing := set(self.settings.input_topics) - assigned_topics:
                 self.fail(
                     WorkerFailure(
@@ -177,18 +190,22 @@ class Lanes(mode.Service):
             opening.cancel()
         await asyncio.gather(*self._openings, return_exceptions=True)
         lanes, self._lanes = list(self._lanes.values()), {}
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.stop_timeout_seconds / 2):
-                await asyncio.gather(*(lane.close() for lane in lanes), return_exceptions=True)
+        closings = [asyncio.create_task(lane.close(), name=f"close-{lane.partition}") for lane in lanes]
+        if closings:
+            await asyncio.wait(closings, timeout=self.settings.stop_timeout_seconds / 2)
+        closed = [closing for closing in closings if _succeeded(closing)]
+        if self._writer is not None:
+            await self._writer.stop()
         for follower in self._followers:
             await follower.stop()
-        log.info("stopped: %d lanes closed", len(lanes))
+        log.info("stopped: %d of %d lanes closed", len(closed), len(lanes))
 
     async def _settle(self, sender: Any, revoked: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
-        """Settle the running transactions before the partitions may go to others; heartbeats go on meanwhile."""
+        """Settle the running transactions and let the partitions go, before they may go to others; heartbeats go on meanwhile."""
         try:
             async with asyncio.timeout(self.settings.commit_timeout_seconds):
-                await asyncio.gather(*(lane.quiesce() for lane in self._lanes.values()))
+                await asyncio.gather(*self._openings, return_exceptions=True)  # cancelled already
+                await asyncio.gather(*(lane.release() for lane in self._lanes.values()))
         except TimeoutError:
             self.fail(
                 WorkerFailure(
@@ -197,6 +214,8 @@ class Lanes(mode.Service):
                 ),
                 doing="rebalancing",
             )
+        except Exception as exc:  # noqa: BLE001  # any doubt stops the worker
+            self.fail(exc, doing="rebalancing")
 
     @mode.Service.task
     async def _follow_assignments(self) -> None:
@@ -265,6 +284,9 @@ class Lanes(mode.Service):
             await follower.caught_up()
         if self._is_stale(generation):
             return  # opening a lane that is no longer ours would fence its new owner
+        if self._writer is None:
+            self._writer = Writer(self.settings, self._on_step)
+            await self._writer.start()
         self._openings = [asyncio.create_task(self._begin_session(lane, generation)) for lane in kept.values()]
         self._openings += [asyncio.create_task(self._open(p, generation)) for p in sorted(partitions - set(kept))]
         for result in await asyncio.gather(*self._openings, return_exceptions=True):
@@ -292,13 +314,14 @@ class Lanes(mode.Service):
         self.on_first_ready = _ignore
 
     async def _open(self, partition: int, generation: int) -> None:
+        assert self._writer is not None
         lane = Lane(
             partition,
             self.settings,
             self._make_processor,
             cast(LaneConsumer, self.app.consumer),
+            self._writer,
             self._turn,
-            self._linger_seconds,
             self.fail,
             self._on_step,
         )
@@ -322,16 +345,25 @@ class Lanes(mode.Service):
             or self.should_stop
         )
 
-    def _linger_seconds(self) -> float:
-        """How long a lane waits for more records before a transaction of few."""
-        settings = self.settings
-        return min(settings.linger_seconds_a_lane * len(self._lanes), settings.longest_linger_seconds)
-
     def _set_ready(self, ready: bool) -> None:
         self.ready = ready
         if ready:
             self._ready_at = time.monotonic()
         metrics.READY.set(ready)
+
+
+def _succeeded(closing: asyncio.Task[None]) -> bool:
+    """Whether a lane is closed; if not, the log says so. Nothing committed is lost: its store is a copy."""
+    if not closing.done():
+        closing.cancel()
+        log.warning("%s: not done in time", closing.get_name())
+        return False
+    if closing.cancelled():
+        return False
+    if (exc := closing.exception()) is not None:
+        log.warning("%s: %s", closing.get_name(), describe(exc, "closing a lane"))
+        return False
+    return True
 
 
 def _ignore(partitions: Sequence[int]) -> None:

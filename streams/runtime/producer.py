@@ -1,8 +1,8 @@
 """A transactional producer that does one thing after the other (KIP-98), on aiokafka's connections and requests.
 
-aiokafka's own producer has a sender in the background, which a lane has no use for: it hands over whole batches, and waits. On an
+aiokafka's own producer has a sender in the background, which lanes have no use for: they hand over whole batches, and wait. On an
 event loop that twelve lanes keep busy each hand-over costs a turn: of 48 ms that a transaction took at 1,000 facts/s, 20 were
-spent in its three requests and 28 between them (docs/adr/0012). Here the lane's task sends a request and goes on with its answer.
+spent in its three requests and 28 between them (docs/adr/0012). Here one task sends a request and goes on with its answer.
 aiokafka's producer also commits behind a record batch that the broker refused; here `send` raises.
 
 What may not have arrived is sent again as it was: the broker knows a record batch by its sequence number, and the other requests
@@ -12,7 +12,7 @@ may come twice. There is no limit of attempts: whoever calls puts a deadline aro
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -70,7 +70,7 @@ _MOVED = (NotCoordinatorError, CoordinatorNotAvailableError, RequestTimedOutErro
 class RecordBatch(NamedTuple):
     """Records for one partition of a topic, as the broker stores them."""
 
-    topic: str
+    tp: TopicPartition
     records: int
     data: bytes
 
@@ -78,18 +78,17 @@ class RecordBatch(NamedTuple):
 class RefusedBatchError(KafkaError):  # type: ignore[misc]
     """The broker does not take a record batch, however often it is sent. Its cause says why."""
 
-    def __init__(self, topic: str) -> None:
-        super().__init__(topic)
-        self.topic = topic
+    def __init__(self, tp: TopicPartition) -> None:
+        super().__init__(tp.topic)
+        self.tp = tp
 
 
 class TransactionalProducer:
-    """Publishes for one partition number of all topics under a transactional id. Not used again after an error."""
+    """Publishes under a transactional id. Not used again after an error."""
 
     def __init__(
         self,
         transactional_id: str,
-        partition: int,
         *,
         transaction_timeout_seconds: float,
         acknowledge_seconds: float,
@@ -97,21 +96,20 @@ class TransactionalProducer:
     ) -> None:
         self.last_trouble: KafkaError | None = None
         """Why something of this transaction was last sent again: what a deadline that has passed was waiting for."""
-        self._transactional_id = transactional_id
-        self._partition = partition
+        self.transactional_id = transactional_id
         self._transaction_timeout_ms = int(transaction_timeout_seconds * 1000)
         self._acknowledge_ms = int(acknowledge_seconds * 1000)
         self._client = AIOKafkaClient(**client)
         self._producer_id = self._epoch = -1
-        self._sequences: dict[str, int] = {}  # of the next record, by topic
-        self._added: set[str] = set()  # topics that are part of the running transaction
+        self._sequences: dict[TopicPartition, int] = {}  # of the next record
+        self._added: set[TopicPartition] = set()  # what is part of the running transaction
         self._own_coordinator = CoordinationType.TRANSACTION, transactional_id
         self._nodes: dict[_Coordinator, int] = {}  # the coordinators that are known
 
     async def start(self) -> None:
         """Connect and take the transactional id over: fences who had it, and settles its open transaction."""
         await self._client.bootstrap()
-        request = InitProducerIdRequest(self._transactional_id, self._transaction_timeout_ms)
+        request = InitProducerIdRequest(self.transactional_id, self._transaction_timeout_ms)
         answer = await self._ask(self._own_coordinator, request, _one_code)
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
 
@@ -119,49 +117,48 @@ class TransactionalProducer:
         """Close the connections. An open transaction stays open."""
         await self._client.close()
 
-    def pack(self, topic: str, messages: Iterable[Message], *, compressed: bool = False) -> list[RecordBatch]:
+    def pack(self, tp: TopicPartition, messages: Iterable[Message], *, compressed: bool = False) -> list[RecordBatch]:
         """Batches of these records. Each must be sent, in this order: they are numbered."""
         timestamp_ms = int(time.time() * 1000)
         packed: list[RecordBatch] = []
-        builder, count = self._builder(topic, compressed=compressed), 0
+        builder, count = self._builder(tp, compressed=compressed), 0
         for key, value, headers in messages:
             if builder.append(count, timestamp_ms, key, value, list(headers)) is None:
-                packed.append(self._packed(topic, builder, count))
-                builder, count = self._builder(topic, compressed=compressed), 0
+                packed.append(self._packed(tp, builder, count))
+                builder, count = self._builder(tp, compressed=compressed), 0
                 added = builder.append(count, timestamp_ms, key, value, list(headers))
                 assert added is not None, "an empty batch takes a record of any size"
             count += 1
         if count:
-            packed.append(self._packed(topic, builder, count))
+            packed.append(self._packed(tp, builder, count))
         return packed
 
-    async def send(self, batches: Sequence[RecordBatch]) -> dict[str, int]:
-        """Send in the running transaction, or begin one. Returns the offset behind the last record of each topic.
+    async def send(self, batches: Sequence[RecordBatch]) -> dict[TopicPartition, int]:
+        """Send in the running transaction, or begin one. Returns the offset behind the last record of each partition.
 
         Raises RefusedBatchError; nothing of the transaction must be committed then.
         """
         self.last_trouble = None
-        await self._add_partitions(batch.topic for batch in batches)
-        ends: dict[str, int] = {}
-        for together in _one_a_topic(batches):
+        await self._add_partitions(batch.tp for batch in batches)
+        ends: dict[TopicPartition, int] = {}
+        for together in _one_a_partition(batches):
             ends |= await self._produce(together)
         return ends
 
-    async def send_offsets(self, group_id: str, offsets: Sequence[tuple[str, int]]) -> None:
-        """Add the group's offsets, by topic, to the running transaction."""
+    async def send_offsets(self, group_id: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Add the group's offsets to the running transaction."""
         await self._ask(
             self._own_coordinator,
-            AddOffsetsToTxnRequest(self._transactional_id, self._producer_id, self._epoch, group_id),
+            AddOffsetsToTxnRequest(self.transactional_id, self._producer_id, self._epoch, group_id),
             lambda answer: [(group_id, answer.error_code)],
         )
+        by_topic: dict[str, list[tuple[int, int, str]]] = {}
+        for tp, offset in sorted(offsets.items()):
+            by_topic.setdefault(tp.topic, []).append((tp.partition, offset, ""))
         await self._ask(
             (CoordinationType.GROUP, group_id),
             TxnOffsetCommitRequest(
-                self._transactional_id,
-                group_id,
-                self._producer_id,
-                self._epoch,
-                [(topic, [(self._partition, offset, "")]) for topic, offset in offsets],
+                self.transactional_id, group_id, self._producer_id, self._epoch, list(by_topic.items())
             ),
             lambda answer: [(group_id, code) for _, partitions in answer.errors for _, code in partitions],
         )
@@ -170,34 +167,34 @@ class TransactionalProducer:
         """Commit the running transaction. Returns when it is decided; its markers are written a little later."""
         assert self._added, "nothing was sent"
         self.last_trouble = None
-        request = EndTxnRequest(self._transactional_id, self._producer_id, self._epoch, True)
+        request = EndTxnRequest(self.transactional_id, self._producer_id, self._epoch, True)
         await self._ask(self._own_coordinator, request, _one_code)
         self._added.clear()
 
     def say_trouble(self) -> None:
         """Tell the log why a request is being repeated."""
         what = type(self.last_trouble).__name__
-        log.warning("transactional id %s repeats a request to Kafka: %s", self._transactional_id, what)
+        log.warning("transactional id %s repeats a request to Kafka: %s", self.transactional_id, what)
 
     # Record batches
 
-    def _builder(self, topic: str, *, compressed: bool) -> Any:
+    def _builder(self, tp: TopicPartition, *, compressed: bool) -> Any:
         codec = DefaultRecordBatch.CODEC_GZIP if compressed else DefaultRecordBatch.CODEC_NONE
-        sequence = self._sequences.get(topic, 0)
+        sequence = self._sequences.get(tp, 0)
         return DefaultRecordBatchBuilder(2, codec, 1, self._producer_id, self._epoch, sequence, MAX_BATCH_BYTES)
 
-    def _packed(self, topic: str, builder: Any, count: int) -> RecordBatch:
-        self._sequences[topic] = (self._sequences.get(topic, 0) + count) & 0x7FFFFFFF  # Kafka's go round like this
-        return RecordBatch(topic, count, builder.build())
+    def _packed(self, tp: TopicPartition, builder: Any, count: int) -> RecordBatch:
+        self._sequences[tp] = (self._sequences.get(tp, 0) + count) & 0x7FFFFFFF  # Kafka's go round like this
+        return RecordBatch(tp, count, builder.build())
 
-    async def _produce(self, batches: dict[str, RecordBatch]) -> dict[str, int]:
-        """One batch of each topic, until the broker has them all."""
-        ends: dict[str, int] = {}
+    async def _produce(self, batches: dict[TopicPartition, RecordBatch]) -> dict[TopicPartition, int]:
+        """One batch of each partition, until the broker has them all."""
+        ends: dict[TopicPartition, int] = {}
         pause = _Pause(self)
-        while left := [batch for topic, batch in batches.items() if topic not in ends]:
+        while left := [batch for tp, batch in batches.items() if tp not in ends]:
             by_leader: dict[int, list[RecordBatch]] = {}
             for batch in left:
-                by_leader.setdefault(await self._leader(batch.topic), []).append(batch)
+                by_leader.setdefault(await self._leader(batch.tp), []).append(batch)
             if len(by_leader) == 1:
                 [(leader, its)] = by_leader.items()
                 ends |= await self._produce_to(leader, its)
@@ -208,54 +205,59 @@ class TransactionalProducer:
                 await pause()
         return ends
 
-    async def _produce_to(self, leader: int, batches: Sequence[RecordBatch]) -> dict[str, int]:
+    async def _produce_to(self, leader: int, batches: Sequence[RecordBatch]) -> dict[TopicPartition, int]:
         """What the broker took of it; the rest is to be sent again."""
+        by_topic: dict[str, list[tuple[int, bytes]]] = {}
+        for batch in batches:
+            by_topic.setdefault(batch.tp.topic, []).append((batch.tp.partition, batch.data))
         request = ProduceRequest(
-            self._transactional_id,
+            self.transactional_id,
             -1,  # acks of all replicas in sync
             self._acknowledge_ms,
-            [(batch.topic, [(self._partition, batch.data)]) for batch in batches],
+            list(by_topic.items()),
         )
-        ends: dict[str, int] = {}
+        ends: dict[TopicPartition, int] = {}
         try:
             answer = await self._client.send(leader, request)
         except KafkaError as exc:
             await self._note(exc)
             return ends
-        counts = {batch.topic: batch.records for batch in batches}
+        counts = {batch.tp: batch.records for batch in batches}
         for topic, partitions in answer.topics:
-            for _, code, offset, *_ in partitions:
+            for partition, code, offset, *_ in partitions:
+                tp = TopicPartition(topic, partition)
                 error = _error(code, topic)
                 if error is None:
-                    ends[topic] = offset + counts[topic]
+                    ends[tp] = offset + counts[tp]
                 elif error.retriable or isinstance(error, ProducerFenced | TopicAuthorizationFailedError):
                     await self._note(error)
                 else:
-                    raise RefusedBatchError(topic) from error
+                    raise RefusedBatchError(tp) from error
         return ends
 
-    async def _leader(self, topic: str) -> int:
-        cluster, tp, pause = self._client.cluster, TopicPartition(topic, self._partition), _Pause(self)
+    async def _leader(self, tp: TopicPartition) -> int:
+        cluster, pause = self._client.cluster, _Pause(self)
         while (leader := cluster.leader_for_partition(tp)) in (None, -1):
-            if topic in cluster.unauthorized_topics:
-                raise TopicAuthorizationFailedError(topic)
-            self.last_trouble = LeaderNotAvailableError(topic)
-            await self._client.add_topic(topic)
+            if tp.topic in cluster.unauthorized_topics:
+                raise TopicAuthorizationFailedError(tp.topic)
+            self.last_trouble = LeaderNotAvailableError(tp.topic)
+            await self._client.add_topic(tp.topic)
             await pause()
             await self._client.force_metadata_update()
         return int(leader)
 
     # The coordinators
 
-    async def _add_partitions(self, topics: Iterable[str]) -> None:
-        new = [topic for topic in dict.fromkeys(topics) if topic not in self._added]
+    async def _add_partitions(self, tps: Iterable[TopicPartition]) -> None:
+        new = [tp for tp in dict.fromkeys(tps) if tp not in self._added]
         if not new:
             return
+        by_topic: dict[str, list[int]] = {}
+        for tp in new:
+            by_topic.setdefault(tp.topic, []).append(tp.partition)
         await self._ask(
             self._own_coordinator,
-            AddPartitionsToTxnRequest(
-                self._transactional_id, self._producer_id, self._epoch, [(topic, [self._partition]) for topic in new]
-            ),
+            AddPartitionsToTxnRequest(self.transactional_id, self._producer_id, self._epoch, list(by_topic.items())),
             lambda answer: [(topic, code) for topic, partitions in answer.errors for _, code in partitions],
         )
         self._added.update(new)
@@ -329,14 +331,14 @@ def _error(code: int, about: str | None) -> KafkaError | None:
     return for_code(code)() if about is None else for_code(code)(about)
 
 
-def _one_a_topic(batches: Sequence[RecordBatch]) -> Iterable[dict[str, RecordBatch]]:
-    """The first batch of each topic, then the second of each that has one, and so on."""
-    rounds: list[dict[str, RecordBatch]] = []
-    sent: dict[str, int] = {}
+def _one_a_partition(batches: Sequence[RecordBatch]) -> Iterable[dict[TopicPartition, RecordBatch]]:
+    """The first batch of each partition, then the second of each that has one, and so on."""
+    rounds: list[dict[TopicPartition, RecordBatch]] = []
+    sent: dict[TopicPartition, int] = {}
     for batch in batches:
-        number = sent.get(batch.topic, 0)
-        sent[batch.topic] = number + 1
+        number = sent.get(batch.tp, 0)
+        sent[batch.tp] = number + 1
         if number == len(rounds):
             rounds.append({})
-        rounds[number][batch.topic] = batch
+        rounds[number][batch.tp] = batch
     return rounds

@@ -7,7 +7,7 @@ recovery does 7,200. A local store that the log contradicts is wiped and rebuilt
 import asyncio
 import logging
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import aiokafka
 from aiokafka.structs import TopicPartition
@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 from streams import metrics
 from streams.runtime.failure import WorkerFailure
 from streams.runtime.fetched import as_input_records
+from streams.runtime.position import POSITION_KEY, Position
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores import Store
 
@@ -23,6 +24,16 @@ log = logging.getLogger(__name__)
 FETCH_BYTES = 8 << 20
 POLL_MS = 200
 PROGRESS_EVERY_SECONDS = 5.0
+
+
+class Fencing(Protocol):
+    """What recovery asks of the worker's own writer."""
+
+    def patience_seconds(self, former: str) -> float:
+        """How long a writer's open transaction may take to end by itself."""
+
+    async def fence(self, former: str) -> None:
+        """Keep it from committing anything from now on, and settle its open transaction."""
 
 
 class Recovered(NamedTuple):
@@ -53,9 +64,18 @@ def consumer_for(settings: LaneSettings) -> aiokafka.AIOKafkaConsumer:
 
 
 async def recover(
-    store: Store, consumer: aiokafka.AIOKafkaConsumer, changelog: TopicPartition, settings: LaneSettings
+    store: Store,
+    consumer: aiokafka.AIOKafkaConsumer,
+    changelog: TopicPartition,
+    settings: LaneSettings,
+    fencing: Fencing,
 ) -> Recovered:
-    """Apply everything that the store lacks. Call it after the fence: only then is the changelog's end settled."""
+    """Apply everything that the store lacks. Call it when nobody can claim the partition any more.
+
+    When everything settled has been read, the writer that the last claim names, if it names one, is fenced: only then is the
+    changelog's end settled, too. A transaction that is open there gets some time to end before: it may be the one that gives the
+    partition back, committed and answered but without its markers yet.
+    """
     started = time.monotonic()
     consumer.assign([changelog])
     begin = (await consumer.beginning_offsets([changelog]))[changelog]
@@ -73,7 +93,20 @@ async def recover(
     remaining = metrics.RECOVERY_REMAINING_RECORDS.labels(str(changelog.partition))
     remaining.set(end - position)
     advanced_at = reported_at = time.monotonic()
-    while not await _at_end(consumer, changelog):
+    fenced = {""}
+    waits_since: float | None = None
+    while True:
+        if await _at_end(consumer, changelog, settled=False):
+            former, settled = _writer(store), await _at_end(consumer, changelog, settled=True)
+            waits_since = waits_since or time.monotonic()
+            waited_seconds = time.monotonic() - waits_since
+            if former not in fenced and (settled or waited_seconds >= fencing.patience_seconds(former)):
+                await fencing.fence(former)
+                fenced.add(former)
+                # What it committed before that is hidden no longer, but a fetch that is under way may not know of it
+                end = (await consumer.end_offsets([changelog]))[changelog]
+            elif former in fenced and settled and await consumer.position(changelog) >= end:
+                break
         for fetched in (await consumer.getmany(changelog, timeout_ms=POLL_MS)).values():
             changes = {record.key: record.value for record in fetched}
             store.apply(changes, fetched[-1].offset + 1, rebuilding=rebuilding)
@@ -100,17 +133,24 @@ async def recover(
     return Recovered(records, time.monotonic() - started, why)
 
 
-async def _at_end(consumer: aiokafka.AIOKafkaConsumer, changelog: TopicPartition) -> bool:
-    """True once a fetch has shown that nothing is left, and that no open transaction hides records.
+def _writer(store: Store) -> str:
+    """Who may write the partition, as far as the store knows."""
+    position = store.get(POSITION_KEY)
+    return "" if position is None else Position.decode(position).writer
 
-    After the fence our own transactions are settled. If the last stable offset is still below the high watermark, someone
-    else has a transaction open on our changelog and committed records behind it cannot be read yet: wait.
+
+async def _at_end(consumer: aiokafka.AIOKafkaConsumer, changelog: TopicPartition, *, settled: bool) -> bool:
+    """True once a fetch has shown that nothing readable is left and, when `settled`, that no open transaction hides records.
+
+    After the fence the former writer's transactions are settled. If the last stable offset is still below the high watermark,
+    someone else has a transaction open on our changelog and committed records behind it cannot be read yet: wait.
     """
     high_watermark = consumer.highwater(changelog)
     return (
         high_watermark is not None
-        and consumer.last_stable_offset(changelog) == high_watermark
-        and await consumer.position(changelog) >= high_watermark
+        and (stable := consumer.last_stable_offset(changelog)) is not None
+        and (not settled or stable == high_watermark)
+        and await consumer.position(changelog) >= stable
     )
 
 

@@ -34,6 +34,8 @@ class LaneSettings:
     partitions: int
     table: str = "patients"
     dead_letter_topic: str = "dead-letters"
+    # Where a worker that begins without a position warns of what another application id has published already. Empty: nowhere
+    decisions_topic: str = ""
     # Identity of a topic beyond its name: a topic that was deleted and made again has another id. Empty: not checked.
     topic_ids: Mapping[str, str] = dataclasses.field(default_factory=dict)
     store: StoreKind = "rocksdb"
@@ -41,11 +43,8 @@ class LaneSettings:
     instance_id: str | None = None
     security: Security = PLAINTEXT
     batch: BatchLimits = BatchLimits()
-    # Wait after the first record for company, this long for each lane of the worker: together they begin 670 transactions a
-    # second at most. Fewer, larger ones leave worker and broker time: at 1,000 records a second the median latency was best
-    # with 1 to 3 ms for one lane, 6 for four, 20 for twelve (there 53 ms; with 3 ms it was 80).
-    linger_seconds_a_lane: float = 0.0015
-    longest_linger_seconds: float = 0.05
+    # A lane waits so long after its first record for company.
+    linger_seconds: float = 0.0015
     # The group's committed offsets only serve lag monitors; the lane's own position travels in the changelog.
     group_offsets_every_seconds: float = 1.0
     # How long a dead worker's partitions stay unserved; the broker's default minimum is 6 s. Nothing may hold the event loop
@@ -57,6 +56,11 @@ class LaneSettings:
     transaction_timeout_seconds: float = 15.0
     # An answer to a commit that does not come is a doubt.
     commit_timeout_seconds: float = 20.0
+    # A worker that gives a partition back has committed that; the markers, by which its successor can see it, come some
+    # milliseconds later, or later yet when the broker has much to do. Who waits in vain waits for a dead worker's transaction.
+    give_back_seconds: float = 2.0
+    # Kafka forgets a transactional id that was not used for seven days (transactional.id.expiration.ms), and refuses it then.
+    refresh_seconds: float = 86_400.0
     stop_timeout_seconds: float = 20.0
     # A store older than this may have missed deletes that the changelog has compacted away: half of Kafka's default
     # delete.retention.ms of 24 hours.

@@ -14,7 +14,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from streams.runtime.failure import WorkerFailure
 from streams.runtime.position import POSITION_KEY, Position
-from streams.runtime.recovery import Recovered, consumer_for, recover
+from streams.runtime.recovery import Fencing, Recovered, consumer_for, recover
 from streams.runtime.settings import LaneSettings
 from streams.runtime.start_position import start_position
 from streams.runtime.stores import MemoryStore, Store, StoreIdentity, open_store
@@ -52,12 +52,25 @@ async def transaction(
     await producer.stop()
 
 
-async def recover_store(arena: Arena, store: Store, **changes: object) -> Recovered:
+class Nobody:
+    """No position names a writer."""
+
+    def patience_seconds(self, former: str) -> float:
+        raise AssertionError
+
+    async def fence(self, former: str) -> None:
+        raise AssertionError
+
+
+NOBODY = Nobody()
+
+
+async def recover_store(arena: Arena, store: Store, fencing: Fencing = NOBODY, **changes: object) -> Recovered:
     settings = settings_of(arena, **changes)
     consumer = consumer_for(settings)
     await consumer.start()
     try:
-        return await recover(store, consumer, TopicPartition(arena.changelog_topic, 0), settings)
+        return await recover(store, consumer, TopicPartition(arena.changelog_topic, 0), settings, fencing)
     finally:
         await consumer.stop()
 
@@ -96,6 +109,58 @@ def test_a_changelog_of_nothing_but_aborted_records(arena: Arena) -> None:
         await recover_store(arena, store)
         assert list(store.items()) == []
         assert store.next_offset == 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_the_former_writer_is_fenced_before_the_end_is_believed(arena: Arena, *, commits: bool) -> None:
+    """Its transaction is open when everything settled has been read; what becomes of it is known behind the fence alone."""
+    position = Position({}, writer="the former").encode()
+    fenced: list[str] = []
+
+    async def run() -> None:
+        await write(arena, {b"a": b"1", POSITION_KEY: position})
+        store = MemoryStore()
+        async with transaction(arena, settle=False) as former:
+            await former.send(arena.changelog_topic, key=b"a", value=b"2", partition=0)
+            await former.send(arena.changelog_topic, key=POSITION_KEY, value=position, partition=0)
+            await former.flush()
+
+            class Former(Nobody):
+                def patience_seconds(self, writer: str) -> float:
+                    return 0.5
+
+                async def fence(self, writer: str) -> None:
+                    assert store.get(b"a") == b"1"
+                    fenced.append(writer)
+                    await (former.commit_transaction() if commits else former.abort_transaction())
+
+            await recover_store(arena, store, Former(), recovery_stall_seconds=20.0)
+        assert store.get(b"a") == (b"2" if commits else b"1")
+
+    asyncio.run(run())
+    assert fenced == ["the former"], "once"
+
+
+def test_who_gives_a_partition_back_is_not_fenced_while_its_markers_are_on_their_way(arena: Arena) -> None:
+    """Its last transaction is committed and answered; its successor sees it a little later."""
+
+    class Patient(Nobody):
+        def patience_seconds(self, writer: str) -> float:
+            assert writer == "the former"
+            return 60.0
+
+    async def run() -> None:
+        await write(arena, {POSITION_KEY: Position({}, writer="the former").encode()})
+        store = MemoryStore()
+        async with transaction(arena) as former:
+            await former.send(arena.changelog_topic, key=POSITION_KEY, value=Position({}).encode(), partition=0)
+            await former.flush()
+            recovering = asyncio.create_task(recover_store(arena, store, Patient(), recovery_stall_seconds=20.0))
+            await asyncio.sleep(0.2)  # longer, and it would still wait
+        await recovering
+        assert store.get(POSITION_KEY) == Position({}).encode()
 
     asyncio.run(run())
 
@@ -241,6 +306,23 @@ def test_a_first_start_begins_at_the_beginning(arena: Arena) -> None:
     assert asyncio.run(position_of(arena, MemoryStore())).offsets == dict.fromkeys(arena.input_topics, 0)
 
 
+def test_a_first_start_behind_somebodys_decisions_is_warned_of(arena: Arena, caplog: pytest.LogCaptureFixture) -> None:
+    """As with a mistyped application id: all facts would be decided twice."""
+
+    async def run() -> None:
+        none_yet = await position_of(arena, MemoryStore(), decisions_topic=arena.output_topic)
+        assert not caplog.messages
+        async with transaction(arena) as producer:
+            await producer.send(arena.output_topic, key=b"k", value=b"v", partition=0)
+        assert await position_of(arena, MemoryStore(), decisions_topic=arena.output_topic) == none_yet
+        [warning] = caplog.messages
+        assert f"{arena.output_topic} holds decisions, but application id {arena.app_id} has decided nothing" in warning
+        await position_of(arena, stored_position(none_yet.offsets), decisions_topic=arena.output_topic)
+        assert len(caplog.messages) == 1, "who has decided before is not warned"
+
+    asyncio.run(run())
+
+
 def test_the_changelogs_position_counts_not_the_groups(arena: Arena) -> None:
     async def run() -> None:
         arena.publish(40)
@@ -249,6 +331,17 @@ def test_the_changelogs_position_counts_not_the_groups(arena: Arena) -> None:
         assert (await position_of(arena, store)).offsets == dict.fromkeys(arena.input_topics, 3)
 
     asyncio.run(run())
+
+
+def test_another_number_of_partitions_is_refused(arena: Arena) -> None:
+    """A key's records would come to another lane than the key's record."""
+    store = MemoryStore()
+    position = Position(dict.fromkeys(arena.input_topics, 0), partitions=arena.partitions + 1)
+    store.apply({POSITION_KEY: position.encode()}, 1)
+    with pytest.raises(
+        WorkerFailure, match=f"as one of {arena.partitions + 1}; now there are to be {arena.partitions}"
+    ):
+        asyncio.run(position_of(arena, store))
 
 
 def test_a_topic_added_later_begins_at_the_groups_offset_or_the_beginning(arena: Arena) -> None:

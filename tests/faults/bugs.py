@@ -6,10 +6,11 @@ A bug is put into a worker's process (tests.faults.worker) and shows itself in a
 import dataclasses
 import functools
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import aiokafka
+from aiokafka.structs import TopicPartition
 
 from streams.adjudication.agreements import Agreements
 from streams.adjudication.facts import ProviderAgreement
@@ -21,7 +22,7 @@ from streams.runtime.lanes import Lanes
 from streams.runtime.position import POSITION_KEY, Position
 from streams.runtime.processor import InputRecord, OutputRecord
 from streams.runtime.producer import RecordBatch, TransactionalProducer
-from streams.runtime.transactions import LaneProducer
+from streams.runtime.transactions import Part, Writer
 from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, DEAD_LETTERS
 
 
@@ -43,14 +44,13 @@ def commit_before_send() -> None:
     ) -> None:
         await commit(self, held, [], changes, position, with_group_offsets=with_group_offsets)
         if outputs:
-            await held.producer.publish(outputs, [(POSITION_KEY, position.encode())])
-            await held.producer.commit()
+            await self._writer.commit(Part(self.partition, outputs, {POSITION_KEY: position.encode()}))
 
     lane.Lane._commit = _commit  # type: ignore[method-assign]
 
 
 def skip_fence() -> None:
-    """Each worker has a transactional id of its own, so that nobody fences the former owner of a partition."""
+    """Each producer has a transactional id of its own, so that nobody fences the former owner of a partition."""
 
     make = TransactionalProducer.__init__
 
@@ -130,47 +130,48 @@ def lose_a_piece() -> None:
 
 def publish_outside_the_transaction() -> None:
     """Outputs go through a plain producer, and are visible before the commit."""
-    publish = LaneProducer.publish
+    commit = Writer.commit
 
-    async def publish_at_once(self: Any, outputs: Iterable[OutputRecord], changelog: Any) -> int:
+    async def publish_at_once(self: Any, part: Part) -> int:
         plain = aiokafka.AIOKafkaProducer(bootstrap_servers=self._settings.bootstrap_servers)
         await plain.start()
-        for output in outputs:
+        for output in part.outputs:
             await plain.send(
-                output.topic, output.value, output.key, partition=self._partition, headers=list(output.headers)
+                output.topic, output.value, output.key, partition=part.partition, headers=list(output.headers)
             )
         await plain.stop()  # waits until all are sent
-        return await publish(self, [], changelog)
+        return await commit(self, part._replace(outputs=[]))
 
-    LaneProducer.publish = publish_at_once  # type: ignore[method-assign]
+    Writer.commit = publish_at_once  # type: ignore[method-assign]
 
 
 def ignore_a_failed_send() -> None:
     """A record batch is not delivered, and nobody looks."""
     produce, count = TransactionalProducer._produce_to, 0
 
-    async def lose_the_second(self: Any, leader: int, batches: Sequence[RecordBatch]) -> dict[str, int]:
+    async def lose_the_second(self: Any, leader: int, batches: Sequence[RecordBatch]) -> dict[TopicPartition, int]:
         nonlocal count
-        count += any(batch.topic == BILLING_DECISIONS for batch in batches)
-        if count != 2:
+        lost = [batch for batch in batches if batch.tp.topic == BILLING_DECISIONS]
+        count += bool(lost)
+        if count != 2 or not lost:
             return await produce(self, leader, batches)
         count += 1
-        self._sequences[BILLING_DECISIONS] -= sum(b.records for b in batches if b.topic == BILLING_DECISIONS)
-        kept = [batch for batch in batches if batch.topic != BILLING_DECISIONS]
-        return {**await produce(self, leader, kept), BILLING_DECISIONS: 0}
+        for batch in lost:
+            self._sequences[batch.tp] -= batch.records
+        kept = [batch for batch in batches if batch not in lost]
+        return {**await produce(self, leader, kept), **{batch.tp: 0 for batch in lost}}
 
     TransactionalProducer._produce_to = lose_the_second  # type: ignore[method-assign]
 
 
 def publish_a_batch_twice() -> None:
     """The outputs of a batch are sent a second time, as a retry would that does not know the first."""
-    publish = LaneProducer.publish
+    commit = Writer.commit
 
-    async def publish_twice(self: Any, outputs: Iterable[OutputRecord], changelog: Any) -> int:
-        outputs = list(outputs)
-        return await publish(self, outputs * 2, changelog)
+    async def publish_twice(self: Any, part: Part) -> int:
+        return await commit(self, part._replace(outputs=[*part.outputs, *part.outputs]))
 
-    LaneProducer.publish = publish_twice  # type: ignore[method-assign]
+    Writer.commit = publish_twice  # type: ignore[method-assign]
 
 
 def lose_dead_letters() -> None:
@@ -227,7 +228,7 @@ def recover_what_was_aborted() -> None:
     def uncommitted(**options: Any) -> Any:
         return consumer(**{**options, "isolation_level": "read_uncommitted"})
 
-    async def at_end(consumer: Any, changelog: Any) -> bool:
+    async def at_end(consumer: Any, changelog: Any, *, settled: bool) -> bool:
         end = (await consumer.end_offsets([changelog]))[changelog]
         return bool(await consumer.position(changelog) >= end)
 

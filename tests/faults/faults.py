@@ -112,7 +112,7 @@ def dying_at(step: str) -> Inject:
         slot = system.running(rnd)
         slot.wanted = False
         slot.kill()
-        process = slot.start(Orders(die_at=step, at_time=rnd.randint(1, 12)))
+        process = slot.start(Orders(die_at=step, at_time=1 if step == "claimed" else rnd.randint(1, 12)))
         code = process.wait(60)
         system.struck()
         assert code == DIED, f"it dies at '{step}': {system.logs()}"
@@ -130,7 +130,7 @@ def dying_through_all_steps(system: System, rnd: random.Random) -> Iterator[None
     slot.wanted = False
     slot.kill()
     for step in STEPS:
-        code = slot.start(Orders(die_at=step, at_time=rnd.randint(1, 4))).wait(60)
+        code = slot.start(Orders(die_at=step, at_time=1 if step == "claimed" else rnd.randint(1, 4))).wait(60)
         assert code == DIED, f"it dies at '{step}': {system.logs()}"
         system.injected[f"died: {step}"] += 1
     system.struck()

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-STEPS = ("before begin", "submitted", "sent", "before commit", "committed", "stored")
+STEPS = ("before begin", "submitted", "sent", "before commit", "committed", "stored", "claimed")
 """The lane's own steps, and `submitted`: record batches are under way, and their answer has not come."""
 
 DIED = 9
@@ -66,10 +66,12 @@ def _pause() -> None:
 def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
     from streams.runtime.lane import Lane
     from streams.runtime.producer import TransactionalProducer
+    from streams.runtime.transactions import Writer
 
     make, commit, produce = Lane.__init__, Lane._commit, TransactionalProducer._produce_to
+    make_writer, transaction = Writer.__init__, Writer._transaction
     reached = 0
-    # Lanes commit side by side; each commit runs in its lane's task
+    # Lanes commit side by side, each in a task of its own, and the writer runs its transactions in another
     publishes: ContextVar[bool] = ContextVar("publishes", default=False)
 
     def on_step(step: str) -> None:
@@ -87,7 +89,14 @@ def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
         publishes.set(bool(outputs))
         await commit(self, held, outputs, *args, **kwargs)
 
-    async def watched_produce(*args: Any) -> dict[str, int]:
+    def watched_make_writer(self: Writer, settings: Any, _: Any) -> None:
+        make_writer(self, settings, on_step)
+
+    async def watched_transaction(self: Writer, parts: Any, batches: Any) -> Any:
+        publishes.set(any(part.outputs for part in parts))
+        return await transaction(self, parts, batches)
+
+    async def watched_produce(*args: Any) -> Any:
         answer = asyncio.create_task(produce(*args))
         await asyncio.sleep(0)  # the request goes out
         on_step("submitted")
@@ -95,6 +104,8 @@ def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
 
     Lane.__init__ = watched_make  # type: ignore[method-assign]
     Lane._commit = watched_commit  # type: ignore[method-assign]
+    Writer.__init__ = watched_make_writer  # type: ignore[method-assign]
+    Writer._transaction = watched_transaction  # type: ignore[method-assign]
     TransactionalProducer._produce_to = watched_produce  # type: ignore[method-assign]
 
 

@@ -48,7 +48,9 @@ class Auditor(Auditing):
         self._output_topic = output_topic
         self._dead_topic = dead_topic
         self._changelog = changelog
-        self._owners: dict[str, object] = {}
+        self._owners: dict[str, object] = {}  # who took a transactional id over last
+        self._first_owners: dict[str, object] = {}
+        self._writers: dict[int, str] = {}  # the transactional id that claimed a partition; empty: given back
         self.positions: dict[int, dict[str, int]] = {}
         self.tables: dict[int, dict[bytes, bytes]] = {}
         self._changes: dict[int, dict[bytes, list[tuple[int, bytes | None]]]] = {}
@@ -59,24 +61,29 @@ class Auditor(Auditing):
 
     def fenced(self, transactional_id: str, owner: object) -> None:
         self._owners[transactional_id] = owner
+        self._first_owners.setdefault(transactional_id, owner)
 
     def decided(self, transaction: Transaction) -> None:
         """A transaction is committed from now on."""
         if transaction.transactional_id.startswith("publisher"):
             return
-        partition = int(transaction.transactional_id.rsplit("-", 1)[1])
         if self._owners.get(transaction.transactional_id) is not transaction.owner:
-            raise AnomalyError("zombie write", f"partition {partition} was committed by a fenced owner")
-        if transaction.state != COMMITTED or any(tp.partition != partition for tp in transaction.partitions):
-            raise AnomalyError("torn transaction", f"partition {partition} wrote to another one")
-        by_topic: dict[str, list[Record]] = {}
+            raise AnomalyError("zombie write", "a transaction was committed by a fenced owner")
+        assert transaction.state == COMMITTED
+        written: dict[int, dict[str, list[Record]]] = {tp.partition: {} for tp in transaction.partitions}
         for record in transaction.records:
-            by_topic.setdefault(record.topic, []).append(record)
-        changes = by_topic.get(self._changelog, [])
-        self._note_changelog(partition, changes)
-        self._audit(partition, by_topic, changes)
+            written[record.partition].setdefault(record.topic, []).append(record)
+        claim = transaction.transactional_id.removeprefix("app-")
+        for partition, by_topic in written.items():
+            changes = by_topic.get(self._changelog, [])
+            self._note_changelog(partition, changes)
+            if claim.isdecimal():
+                self._claimed(int(claim), partition, by_topic, changes)
+            else:
+                self._wrote(transaction.transactional_id, partition, changes)
+            self._audit(partition, by_topic, changes)
         for tp, offset in transaction.offsets.items():
-            if offset > self.positions[partition][tp.topic]:
+            if offset > self.positions[tp.partition][tp.topic]:
                 raise AnomalyError("torn transaction", f"the group's offset of {tp.topic} is ahead of the position")
         self.commits += 1
 
@@ -132,6 +139,23 @@ class Auditor(Auditing):
             for tp, log in self._broker.logs.items()
             if tp.topic in self._inputs
         )
+
+    def _claimed(self, owned: int, partition: int, by_topic: dict[str, list[Record]], changes: list[Record]) -> None:
+        """A partition has a writer from now on; the one before can commit nothing any more, or has given the partition back."""
+        if partition != owned or list(by_topic) != [self._changelog] or len(changes) != 1:
+            raise AnomalyError("torn transaction", f"the claim of partition {owned} wrote something else")
+        former, self._writers[partition] = self._writers.get(partition, ""), _writer(changes)
+        if former and former != self._writers[partition] and self._owners[former] is self._first_owners[former]:
+            raise AnomalyError("zombie write", f"partition {partition} was claimed while its former writer could go on")
+
+    def _wrote(self, writer: str, partition: int, changes: list[Record]) -> None:
+        if self._writers.get(partition) != writer:
+            raise AnomalyError("zombie write", f"partition {partition} was written by another one than its writer")
+        named = self._writers[partition] = _writer(changes)
+        if named not in (writer, ""):
+            raise AnomalyError(
+                "torn transaction", f"partition {partition} was given to another writer without its claim"
+            )
 
     def _note_changelog(self, partition: int, changes: list[Record]) -> None:
         committed = self._changes.setdefault(partition, {})
@@ -193,6 +217,12 @@ class Auditor(Auditing):
         written = {record.key: record.value for record in changes if record.key != POSITION_KEY}
         if written.keys() != touched or any(table[key] != value for key, value in written.items() if key is not None):
             raise AnomalyError("torn transaction", f"partition {partition}'s table does not fit its outputs")
+
+
+def _writer(changes: list[Record]) -> str:
+    """Whom the position names."""
+    value = changes[-1].value if changes else None
+    return "" if value is None else str(json.loads(value)["writer"])
 
 
 def _cause(record: Record) -> tuple[str, int]:

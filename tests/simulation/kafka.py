@@ -157,7 +157,7 @@ class Member:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.seen_at = 0.0
-        self.joining: asyncio.Future[tuple[int, frozenset[int]]] | None = None
+        self.joining: asyncio.Future[tuple[int, frozenset[int]] | None] | None = None
 
 
 class Group:
@@ -183,7 +183,7 @@ class Group:
         self.generation = 0
         loop.world_later(0.25, self._expire)
 
-    def join(self, member: Member, answer: "asyncio.Future[tuple[int, frozenset[int]]]") -> None:
+    def join(self, member: Member, answer: "asyncio.Future[tuple[int, frozenset[int]] | None]") -> None:
         member.seen_at = self._loop.time()
         member.joining = answer
         if member not in self._members:
@@ -220,6 +220,9 @@ class Group:
         ]
         for member in gone:
             self._members.remove(member)
+            if member.joining is not None:
+                _answer(member.joining, None)  # it is not known any more
+                member.joining = None
         if gone:
             self._prepare()
         self._loop.world_later(0.25, self._expire)

@@ -14,7 +14,7 @@ from unittest import mock
 
 import msgspec
 
-from streams.runtime import lane, lanes, producer, recovery, reference, transport
+from streams.runtime import lane, lanes, producer, recovery, reference, transactions, transport
 from streams.runtime.settings import BatchLimits, LaneSettings
 from streams.runtime.stores import Store, StoreIdentity
 from tests.broker.counting import CountingFactory, Event
@@ -30,7 +30,7 @@ MOST_STEPS = 300_000
 SECONDS_TO_RECOVER = 60.0
 """Simulated time that the workers have to process everything after the last fault."""
 
-LANE_STEPS = ("before begin", "sent", "before commit", "committed", "stored")
+STEPS = ("before begin", "sent", "before commit", "committed", "stored", "claimed", "released")
 
 
 BREAKING_THE_CHAIN = {"deliveries repeated", "deliveries lost"}
@@ -89,13 +89,15 @@ class Simulation:
             store="rocksdb" if rng.random() < 0.7 else "memory",
             state_folder=Path("/nowhere"),
             batch=BatchLimits(records=rng.choice((1, 3, 8, 100)), bytes=rng.choice((60, 1_000, 100_000))),
-            linger_seconds_a_lane=rng.choice((0.0, 0.0015)),
+            linger_seconds=rng.choice((0.0, 0.0015)),
             group_offsets_every_seconds=rng.choice((0.02, 0.2, 1.0)),
             session_timeout_seconds=1.5,
             heartbeat_seconds=0.15,
             rebalance_timeout_seconds=3.0,
             transaction_timeout_seconds=1.5,
             commit_timeout_seconds=2.0,
+            give_back_seconds=3.0,
+            refresh_seconds=rng.choice((0.3, 86_400.0)),
             stop_timeout_seconds=3.0,
             recovery_stall_seconds=8.0,
             stand_still_seconds=9.0,
@@ -116,7 +118,7 @@ class Simulation:
         self._slots = [Slot(f"worker-{n}", Disk(rng)) for n in range(rng.randint(1, 3))]
         self._supervising = True
         self._refused_batches = self._duplicates = self._losses = 0.0
-        self._published = 0
+        self._published = self._workers_started = 0
         for partition in range(self._settings.partitions):
             for topic in (*self._settings.input_topics, OUTPUT, DEAD_LETTERS, self._settings.changelog_topic):
                 self._broker.log(topic, partition)
@@ -197,7 +199,7 @@ class Simulation:
                 if (
                     held is not None
                     and owner._idle.is_set()
-                    and self._auditor.owns(f"app-{partition}", held.producer._producer)
+                    and self._auditor.owns(f"app-{partition}", held.claim._producer._client)
                 ):
                     self._auditor.check_store(partition, dict(held.store.items()))
 
@@ -296,7 +298,7 @@ class Simulation:
         return "kill between two awaits"
 
     def kill_at_step(self, slot: Slot) -> str | None:
-        slot.die_at = (self._rng.choice(LANE_STEPS), self._rng.randint(1, 4))
+        slot.die_at = (self._rng.choice(STEPS), self._rng.randint(1, 4))
         return "kill at a step of the lane"
 
     def stop(self, slot: Slot) -> str | None:
@@ -420,12 +422,18 @@ class Simulation:
                     (producer, "AIOKafkaClient", aiokafka.AIOKafkaClient),
                     (producer, "MAX_BATCH_BYTES", 400),  # so that a transaction is more than one batch a topic
                     (producer, "time", clock),
+                    (transactions, "uuid", SimpleNamespace(uuid4=self._uuid4)),
+                    (transactions, "TRANSACTION_BYTES", 600),  # so that some lanes have to wait for the next one
                 ):
                     stack.enter_context(mock.patch.object(module, name, stand_in))
                 yield
         finally:
             for logger, level in zip(quiet, levels, strict=True):
                 logger.setLevel(level)
+
+    def _uuid4(self) -> SimpleNamespace:
+        self._workers_started += 1
+        return SimpleNamespace(hex=f"{self._workers_started}")
 
     def _open_store(self, kind: str, folder: Path, identity: StoreIdentity) -> Store:
         if kind == "memory":

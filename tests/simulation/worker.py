@@ -218,12 +218,15 @@ class Worker:
         while True:
             revoked, self._assigned = self._assigned, set()
             await self._main.spawn(self._on_revoked(revoked))
-            answer: asyncio.Future[tuple[int, frozenset[int]]] = self._connection.loop.create_future()
+            answer: asyncio.Future[tuple[int, frozenset[int]] | None] = self._connection.loop.create_future()
             await self._connection.request(
                 lambda: self._group.join(self._member, answer) or True,  # noqa: B023
                 to_group=True,
             )
-            generation, partitions = await answer
+            assignment = await answer
+            if assignment is None:
+                continue
+            generation, partitions = assignment
             tps = {TP(topic, p) for p in partitions for topic in self._settings.input_topics}
             self._kafka.assign([TopicPartition(*tp) for tp in tps])
             self._assigned = tps

@@ -292,3 +292,10 @@ def test_a_closed_lane_lets_go_of_its_cache_without_the_garbage_collector(
             gc.enable()
 
     loop.run_until_complete(run())
+
+
+def test_a_worker_that_has_nothing_to_fetch_stays_in_the_group(app: LaneApp, stock: faust.App, loop: Any) -> None:
+    """aiokafka leaves it when nobody has fetched for so long, and joins again at the next fetch, which never comes then."""
+    ten_years_ms = 10 * 365 * 86_400 * 1000
+    assert kafka_consumer(app, loop)._max_poll_interval_ms == ten_years_ms
+    assert kafka_consumer(stock, loop)._max_poll_interval_ms == 1_000_000

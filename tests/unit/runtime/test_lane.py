@@ -1,7 +1,7 @@
-"""How lanes share a worker: who waits for a turn, and how long for company (with records: tests/broker, tests/simulation)."""
+"""How lanes share a worker: who waits for a turn (with records: tests/broker, tests/simulation)."""
 
 import asyncio
-import itertools
+import dataclasses
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,11 +10,11 @@ import pytest
 
 from streams.runtime.inbox import Batch
 from streams.runtime.lane import SHORT_SECONDS, Lane, _Open
-from streams.runtime.lanes import Lanes
 from streams.runtime.position import Position
 from streams.runtime.processor import InputRecord, OutputRecord
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores.memory import MemoryStore
+from streams.runtime.transactions import Part
 
 SETTINGS = LaneSettings("127.0.0.1:1", "app", ("facts",), 64)
 
@@ -32,20 +32,18 @@ class Processor:
     def committed(self) -> None: ...
 
 
-class Producer:
+class Writer:
     """Takes everything."""
 
-    async def publish(self, outputs: Any, changelog: Any) -> int:
-        return len(list(changelog))
-
-    async def send_group_offsets(self, positions: Any) -> None: ...
-
-    async def commit(self) -> None: ...
+    async def commit(self, part: Part) -> int:
+        return len(part.changes)
 
 
 def a_lane(turn: asyncio.Lock, done: list[str]) -> tuple[Lane, _Open]:
-    lane = Lane(0, SETTINGS, cast(Any, None), cast(Any, None), turn, lambda: 0.0, pytest.fail, lambda step: None)
-    held = _Open(cast(Any, Producer()), MemoryStore(), cast(Any, Processor(done)))
+    lane = Lane(
+        0, SETTINGS, cast(Any, None), cast(Any, None), cast(Any, Writer()), turn, pytest.fail, lambda step: None
+    )
+    held = _Open(cast(Any, None), MemoryStore(), cast(Any, Processor(done)))
     lane._open, lane._position = held, Position({"facts": 0})
     return lane, held
 
@@ -77,12 +75,33 @@ def test_a_batch_of_little_work_does_not_wait_for_its_turn(count: int) -> None:
     assert done == ([f"processed {count}", "turn"] if is_short else ["turn", f"processed {count}"])
 
 
-def test_the_more_lanes_the_longer_each_waits_for_company() -> None:
-    def linger_seconds(lanes: int) -> float:
-        of = SimpleNamespace(settings=SETTINGS, _lanes=dict.fromkeys(range(lanes)))
-        return Lanes._linger_seconds(cast(Any, of))
+def test_a_lane_without_input_uses_both_transactional_ids_now_and_then() -> None:
+    """Kafka forgets an id that was not used for seven days, and stops its worker with the next fact."""
+    used: list[str] = []
 
-    lingers = [linger_seconds(lanes) for lanes in (1, 4, 12, 33, 34, 64)]
-    assert lingers[:3] == pytest.approx([0.0015, 0.006, 0.018])
-    assert lingers[-2:] == [SETTINGS.longest_linger_seconds] * 2
-    assert all(shorter <= longer for shorter, longer in itertools.pairwise(lingers))
+    class NotingWriter(Writer):
+        transactional_id = "app-writer-1"
+
+        async def commit(self, part: Part) -> int:
+            used.append("writer")
+            return await super().commit(part)
+
+    class NotingClaim:
+        async def write(self, position: bytes) -> int:
+            used.append("claim")
+            return 1
+
+    async def run() -> None:
+        lane, held = a_lane(asyncio.Lock(), [])
+        lane._settings = dataclasses.replace(SETTINGS, refresh_seconds=0.01)
+        lane._writer = cast(Any, NotingWriter())
+        lane._open = held._replace(claim=cast(Any, NotingClaim()))
+        lane._group_offsets, lane._session = lane._position.offsets, cast(Any, object())
+        task = asyncio.create_task(lane._run())
+        async with asyncio.timeout(20):
+            while len(used) < 6:  # noqa: ASYNC110  # nobody tells when
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(run())
+    assert used[:6] == ["writer", "claim"] * 3

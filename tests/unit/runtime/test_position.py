@@ -8,8 +8,13 @@ from streams.runtime.position import POSITION_KEY, Position, UnreadablePositionE
 
 
 def test_it_comes_back_as_it_was() -> None:
-    position = Position({"claims": 7, "orders": 0}, {"claims": "id-1"}, ((1000, 3), (5, 5)), 5)
+    position = Position({"claims": 7, "orders": 0}, {"claims": "id-1"}, ((1000, 3), (5, 5)), 5, "writer", 12)
     assert Position.decode(position.encode()) == position
+
+
+def test_an_older_program_named_no_writer_and_no_number_of_partitions() -> None:
+    position = Position.decode(b'{"format": 1, "offsets": {"claims": 7}, "topic_ids": {}}')
+    assert (position.writer, position.partitions) == ("", 0)
 
 
 def test_it_is_json_with_a_format_version_and_topics_by_name() -> None:

@@ -66,7 +66,6 @@ class Broker:
         self.on_update()
 
     def leader_for_partition(self, tp: TopicPartition) -> int | None:
-        assert tp.partition == PARTITION
         return self.leaders.get(tp.topic, 1)
 
     async def coordinator_lookup(self, kind: int, key: str) -> int:
@@ -93,11 +92,14 @@ class Broker:
                 return SimpleNamespace(errors=errors)
             case ProduceRequest():
                 topics = []
-                for topic, [(partition, data)] in built.topics:
-                    of_topic = self.trouble.get(topic, [])
-                    error = of_topic.pop(0) if of_topic else code
-                    topics.append((topic, [(partition, error, -1 if error else self._offset, -1, 0)]))
-                    self._offset += 0 if error else len(list(DefaultRecordBatch(bytes(data))))
+                for topic, partitions in built.topics:
+                    answers = []
+                    for partition, data in partitions:
+                        of_topic = self.trouble.get(topic, [])
+                        error = of_topic.pop(0) if of_topic else code
+                        answers.append((partition, error, -1 if error else self._offset, -1, 0))
+                        self._offset += 0 if error else len(list(DefaultRecordBatch(bytes(data))))
+                    topics.append((topic, answers))
                 return SimpleNamespace(topics=topics)
             case TxnOffsetCommitRequest():
                 return SimpleNamespace(errors=[(t, [(p[0], code) for p in ps]) for t, ps in built.topics])
@@ -109,7 +111,9 @@ class Broker:
 
     def batches(self, topic: str) -> list[bytes]:
         """The record batches of a topic in the order in which they came, those that came again included."""
-        return [bytes(data) for r in self.sent(ProduceRequest) for t, [(_, data)] in r.topics if t == topic]
+        return [
+            bytes(data) for r in self.sent(ProduceRequest) for t, sent in r.topics for _, data in sent if t == topic
+        ]
 
 
 @pytest.fixture
@@ -125,10 +129,14 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     return made
 
 
+def tp(topic: str, partition: int = PARTITION) -> TopicPartition:
+    return TopicPartition(topic, partition)
+
+
 def with_producer(use: Callable[[TransactionalProducer], Coroutine[Any, Any, Any]]) -> Any:
     async def run() -> Any:
         producer = TransactionalProducer(
-            "app-3", PARTITION, transaction_timeout_seconds=15, acknowledge_seconds=20, client_id="lane"
+            "app-3", transaction_timeout_seconds=15, acknowledge_seconds=20, client_id="lane"
         )
         async with asyncio.timeout(5):
             await producer.start()
@@ -142,8 +150,8 @@ def messages(*values: bytes) -> Sequence[Message]:
 
 
 def send(*topics: str, commit: bool = True) -> Callable[[TransactionalProducer], Coroutine[Any, Any, Any]]:
-    async def use(producer: TransactionalProducer) -> dict[str, int]:
-        ends = await producer.send([batch for topic in topics for batch in producer.pack(topic, messages(b"v"))])
+    async def use(producer: TransactionalProducer) -> dict[TopicPartition, int]:
+        ends = await producer.send([batch for topic in topics for batch in producer.pack(tp(topic), messages(b"v"))])
         if commit:
             await producer.commit()
         return ends
@@ -153,8 +161,11 @@ def send(*topics: str, commit: bool = True) -> Callable[[TransactionalProducer],
 
 def test_a_transaction_is_three_requests(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
-        packed = [*producer.pack("decisions", messages(b"one", b"two")), *producer.pack("log", messages(b"state"))]
-        assert await producer.send(packed) == {"decisions": 102, "log": 103}
+        packed = [
+            *producer.pack(tp("decisions"), messages(b"one", b"two")),
+            *producer.pack(tp("log"), messages(b"state")),
+        ]
+        assert await producer.send(packed) == {tp("decisions"): 102, tp("log"): 103}
         await producer.commit()
         await producer.stop()
 
@@ -180,10 +191,34 @@ def test_a_transaction_is_three_requests(broker: Broker) -> None:
     assert not broker.is_open
 
 
+def test_several_partitions_share_a_transaction_and_its_requests(broker: Broker) -> None:
+    places = [tp("decisions", 1), tp("log", 1), tp("decisions", 2), tp("log", 2)]
+
+    async def use(producer: TransactionalProducer) -> dict[TopicPartition, int]:
+        ends: dict[TopicPartition, int] = {}
+        for _ in range(2):
+            ends = await producer.send([b for place in places for b in producer.pack(place, messages(b"v"))])
+            await producer.commit()
+        return ends
+
+    assert with_producer(use) == {
+        tp("decisions", 1): 105,
+        tp("decisions", 2): 106,
+        tp("log", 1): 107,
+        tp("log", 2): 108,
+    }
+    assert [built.topics for built in broker.sent(AddPartitionsToTxnRequest)] == [
+        [("decisions", [1, 2]), ("log", [1, 2])]
+    ] * 2
+    assert len(broker.sent(ProduceRequest)) == len(broker.sent(EndTxnRequest)) == 2
+    sequences = [DefaultRecordBatch(data).base_sequence for data in broker.batches("log")]
+    assert sequences == [0, 0, 1, 1], "each partition has its own numbers"
+
+
 def test_record_batches_are_numbered_through_all_transactions(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
         for values in ((b"a", b"b"), (b"c",), (b"d", b"e", b"f")):
-            await producer.send(producer.pack("log", messages(*values)))
+            await producer.send(producer.pack(tp("log"), messages(*values)))
             await producer.commit()
 
     with_producer(use)
@@ -193,9 +228,9 @@ def test_record_batches_are_numbered_through_all_transactions(broker: Broker) ->
 
 def test_sequence_numbers_go_round_as_kafkas_do(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
-        producer._sequences["log"] = 2**31 - 1
+        producer._sequences[tp("log")] = 2**31 - 1
         for _ in range(2):
-            await producer.send(producer.pack("log", messages(b"a", b"b")))
+            await producer.send(producer.pack(tp("log"), messages(b"a", b"b")))
 
     with_producer(use)
     assert [DefaultRecordBatch(data).base_sequence for data in broker.batches("log")] == [2**31 - 1, 1]
@@ -205,8 +240,8 @@ def test_more_than_a_batch_holds_is_sent_in_order(broker: Broker, monkeypatch: p
     monkeypatch.setattr(module, "MAX_BATCH_BYTES", 250)
     values = [bytes([n]) * size for n, size in enumerate((50, 50, 50, 50, 900, 10, 10))]
 
-    async def use(producer: TransactionalProducer) -> dict[str, int]:
-        packed = producer.pack("decisions", messages(*values)) + producer.pack("log", messages(b"state"))
+    async def use(producer: TransactionalProducer) -> dict[TopicPartition, int]:
+        packed = producer.pack(tp("decisions"), messages(*values)) + producer.pack(tp("log"), messages(b"state"))
         return await producer.send(packed)
 
     ends = with_producer(use)
@@ -217,13 +252,13 @@ def test_more_than_a_batch_holds_is_sent_in_order(broker: Broker, monkeypatch: p
     first, *others = broker.sent(ProduceRequest)
     assert [topic for topic, _ in first.topics] == ["decisions", "log"], "what can go together does"
     assert all([topic for topic, _ in request.topics] == ["decisions"] for request in others)
-    assert ends == {"log": 103, "decisions": 108}, "the offset behind the last of them"
+    assert ends == {tp("log"): 103, tp("decisions"): 108}, "the offset behind the last of them"
     assert len(broker.sent(AddPartitionsToTxnRequest)) == 1
 
 
 def test_compressed_batches(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
-        await producer.send(producer.pack("dead", messages(b"x" * 5_000), compressed=True))
+        await producer.send(producer.pack(tp("dead"), messages(b"x" * 5_000), compressed=True))
 
     with_producer(use)
     [data] = broker.batches("dead")
@@ -233,7 +268,7 @@ def test_compressed_batches(broker: Broker) -> None:
 
 def test_nothing_to_pack(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
-        assert producer.pack("log", []) == []
+        assert producer.pack(tp("log"), []) == []
 
     with_producer(use)
 
@@ -245,7 +280,7 @@ def test_a_record_batch_that_may_not_have_arrived_is_sent_again_as_it_was(
     broker: Broker, trouble: int | Exception
 ) -> None:
     broker.trouble["ProduceRequest"] = [trouble, trouble]
-    assert with_producer(send("log")) == {"log": 101}
+    assert with_producer(send("log")) == {tp("log"): 101}
     first, second, third = broker.batches("log")
     assert first == second == third
     assert len(broker.sent(EndTxnRequest)) == 1
@@ -266,7 +301,7 @@ def test_a_new_leader_is_asked_for_where_the_old_one_is_not_it(broker: Broker) -
 
 def test_each_leader_gets_its_own(broker: Broker) -> None:
     broker.leaders.update(decisions=1, log=2)
-    assert with_producer(send("decisions", "log")).keys() == {"decisions", "log"}
+    assert with_producer(send("decisions", "log")).keys() == {tp("decisions"), tp("log")}
     sent = {node: built.topics[0][0] for node, built in broker.requests if built.API_KEY == ProduceRequest.API_KEY}
     assert sent == {1: "decisions", 2: "log"}
 
@@ -340,8 +375,8 @@ def test_a_transactional_id_that_must_not_be_used_is_named(broker: Broker) -> No
 
 def test_the_groups_offsets(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
-        await producer.send(producer.pack("log", messages(b"v")))
-        await producer.send_offsets("app", [("claims", 5), ("orders", 7)])
+        await producer.send(producer.pack(tp("log"), messages(b"v")))
+        await producer.send_offsets("app", {tp("orders"): 7, tp("claims"): 5, tp("claims", 4): 6})
         await producer.commit()
 
     broker.trouble = {"AddOffsetsToTxnRequest": [CONCURRENT], "TxnOffsetCommitRequest": [NOT_COORDINATOR]}
@@ -349,15 +384,15 @@ def test_the_groups_offsets(broker: Broker) -> None:
     assert {built.group_id for built in broker.sent(AddOffsetsToTxnRequest)} == {"app"}
     first, second = broker.sent(TxnOffsetCommitRequest)
     assert first.encode() == second.encode()
-    assert first.topics == [("claims", [(PARTITION, 5, "")]), ("orders", [(PARTITION, 7, "")])]
+    assert first.topics == [("claims", [(PARTITION, 5, ""), (4, 6, "")]), ("orders", [(PARTITION, 7, "")])]
     assert broker.lookups == [(CoordinationType.TRANSACTION, "app-3"), *[(CoordinationType.GROUP, "app")] * 2]
 
 
 def test_a_group_that_must_not_be_used_is_named(broker: Broker) -> None:
     async def use(producer: TransactionalProducer) -> None:
-        await producer.send(producer.pack("log", messages(b"v")))
+        await producer.send(producer.pack(tp("log"), messages(b"v")))
         broker.lookup_error = GroupAuthorizationFailedError()
-        await producer.send_offsets("app", [("claims", 5)])
+        await producer.send_offsets("app", {tp("claims"): 5})
 
     with pytest.raises(GroupAuthorizationFailedError, match="app"):
         with_producer(use)
@@ -368,7 +403,7 @@ def test_a_deadline_ends_the_attempts_and_the_last_trouble_is_known(broker: Brok
         broker.trouble["ProduceRequest"] = [NOT_ENOUGH_REPLICAS] * 1_000_000
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await producer.send(producer.pack("log", messages(b"v")))
+                await producer.send(producer.pack(tp("log"), messages(b"v")))
         assert type(producer.last_trouble).__name__ == "NotEnoughReplicasError"
 
     with_producer(use)
