@@ -16,6 +16,7 @@ from projections.ledger.writer import (
 from projections.topic_reader import LogUnavailableError
 from schemas.wire import Unreadable
 from streams import metrics
+from streams.topics import BILLING_DECISIONS
 
 _LAG_EVERY_SECONDS = 5.0
 
@@ -70,7 +71,7 @@ class Projector:
             return False
         began = time.perf_counter()
         try:
-            write_batch(self._database, batch.records, batch.before, batch.after)
+            repeats = write_batch(self._database, batch.records, batch.before, batch.after)
         except OvertakenError:
             metrics.PROJECTOR_OVERTAKEN.inc()
             self._go_on()
@@ -80,7 +81,8 @@ class Projector:
                 f"a record that only a worker may write cannot be read: {error}. Find out who wrote it."
             ) from error
         metrics.PROJECTOR_TRANSACTION_SECONDS.observe(time.perf_counter() - began)
-        for topic, count in Counter(record.topic for record in batch.records).items():
+        written = Counter(record.topic for record in batch.records) - Counter({BILLING_DECISIONS: repeats})
+        for topic, count in written.items():
             metrics.PROJECTOR_RECORDS.labels(topic).inc(count)
             self.records[topic] += count
         return True

@@ -43,7 +43,7 @@ class Rebuilt(NamedTuple):
 
     live: dict[str, str]  # checksums by table, where the live ledger stood
     new: dict[str, str]  # of the new tables at the same place
-    records: int  # read for the new tables
+    records: int  # written to the new tables
 
     @property
     def differing(self) -> list[str]:

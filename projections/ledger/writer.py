@@ -38,6 +38,8 @@ from streams.runtime.processor import InputRecord
 
 TopicPartition = tuple[str, int]
 
+_IDS_AT_ONCE: Final = 1_000  # SQLite takes at most 32,766 values in one statement
+
 _ADD_TO_MONTH: Final = text(
     "INSERT INTO provider_months (billing_npi, posted_month, service_month, payments, paid_cents, take_backs, taken_back_cents) "
     "VALUES (:billing_npi, :posted_month, :service_month, :payments, :paid_cents, :take_backs, :taken_back_cents) "
@@ -94,11 +96,11 @@ def write_batch(
     records: Sequence[InputRecord],
     before: Mapping[TopicPartition, int],
     after: Mapping[TopicPartition, int],
-) -> None:
+) -> int:
     """Write a batch that was read from the offsets `before`, where the ledger must stand, up to `after`.
 
-    Raises OvertakenError where it stands elsewhere, InconsistentLogError for decisions that cannot come from one worker, and
-    LedgerError.
+    Returns how many decisions were passed over because the ledger has them: see `_first_times`. Raises OvertakenError where it
+    stands elsewhere, InconsistentLogError for decisions that cannot come from one worker, and LedgerError.
     """
     rows = rows_of(records)
     for published in rows.decisions:
@@ -106,14 +108,16 @@ def write_batch(
     with database.write() as connection:
         _move(connection, before, after)
         _insert(connection, facts, rows.facts)
-        _insert(connection, decision_versions, map(version_row, rows.decisions))
-        _insert(connection, adjustments, (row for d in rows.decisions for row in adjustment_rows(d.decision)))
-        _write_lines(connection, rows.decisions)
-        if months := provider_month_rows(rows.decisions):
+        decisions = _first_times(connection, rows.decisions)
+        _insert(connection, decision_versions, map(version_row, decisions))
+        _insert(connection, adjustments, (row for d in decisions for row in adjustment_rows(d.decision)))
+        _write_lines(connection, decisions)
+        if months := provider_month_rows(decisions):
             connection.execute(_ADD_TO_MONTH, months)
         _insert(connection, eligibility_notices, rows.notices)
         _insert(connection, dead_letters, rows.dead_letters)
         _insert(connection, dead_letter_actions, rows.actions)
+    return len(rows.decisions) - len(decisions)
 
 
 def _move(connection: Connection, before: Mapping[TopicPartition, int], after: Mapping[TopicPartition, int]) -> None:
@@ -163,6 +167,50 @@ def _prepared(table: Table, dialect: Dialect) -> tuple[str, tuple[tuple[str, Cal
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _first_times(connection: Connection, published: Sequence[PublishedDecision]) -> list[PublishedDecision]:
+    """The decisions that the ledger does not have yet.
+
+    A partition may hold one twice (docs/reliability.md, hanging transactions). What stands first counts, so that a rebuild gives
+    the same rows. Of another partition it would be another lane's, which must not decide the same line.
+    """
+    known = _contents_in(connection, [this.decision.decision_id for this in published])
+    first: dict[str, PublishedDecision] = {}
+    for this in published:
+        decision_id = this.decision.decision_id
+        if decision_id in first:
+            known[decision_id] = _content(first[decision_id])
+        if decision_id not in known:
+            first[decision_id] = this
+        elif known[decision_id] != _content(this):
+            raise InconsistentLogError(
+                f"two decisions have one id and differ, or stand in two partitions: {decision_id}"
+            )
+    return list(first.values())
+
+
+def _content(published: PublishedDecision) -> Row:
+    """What must be equal where a decision comes again: all that it says, and its partition."""
+    return _without_place(version_row(published)) | {"adjustments": adjustment_rows(published.decision)}
+
+
+def _contents_in(connection: Connection, decision_ids: Sequence[str]) -> dict[str, Row]:
+    """The same of the decisions with these ids that the ledger has; nearly always none."""
+    contents: dict[str, Row] = {}
+    for begin in range(0, len(decision_ids), _IDS_AT_ONCE):
+        some = decision_ids[begin : begin + _IDS_AT_ONCE]
+        for row in connection.execute(select(decision_versions).where(decision_versions.c.decision_id.in_(some))):
+            contents[row.decision_id] = _without_place(row._asdict()) | {"adjustments": []}
+    if contents:
+        cuts = select(adjustments).where(adjustments.c.decision_id.in_(list(contents))).order_by(adjustments.c.number)
+        for row in connection.execute(cuts):
+            contents[row.decision_id]["adjustments"].append(row._asdict())
+    return contents
+
+
+def _without_place(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in ("kafka_offset", "published_at")}
 
 
 def _write_lines(connection: Connection, published: Sequence[PublishedDecision]) -> None:

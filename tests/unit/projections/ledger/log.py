@@ -1,8 +1,9 @@
 """What `LedgerLog` reads from Kafka, in memory: the same records and partitions, handed out in an order that a test chooses."""
 
+import itertools
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 from projections.ledger.log import LEDGER_TOPICS, Batch
@@ -111,6 +112,15 @@ class MemoryLog:
             for key, there in self._partitions.items()
         }
         return MemoryLog(kept, self.decisions)
+
+    def with_decisions(self, made: Callable[[InputRecord], Iterable[InputRecord]]) -> "MemoryLog":
+        """A log with these records in the place of each decision's."""
+        changed = {key: there for key, there in self._partitions.items() if key[0] != BILLING_DECISIONS}
+        for record in itertools.chain.from_iterable(map(made, self.records(BILLING_DECISIONS))):
+            changed.setdefault((record.topic, record.partition), []).append(record)
+        for there in changed.values():
+            there.sort(key=lambda record: record.offset)
+        return MemoryLog(changed, self.decisions)
 
     def records(self, topic: str) -> list[InputRecord]:
         return [record for (name, _), there in sorted(self._partitions.items()) if name == topic for record in there]
