@@ -1,6 +1,7 @@
 """`pathway-billing publish`: facts from a JSONL file to Kafka."""
 
 import gc
+import hashlib
 import itertools
 import json
 import os
@@ -61,7 +62,7 @@ def command(file: str, as_json: bool, source: str, progress_file: Path | None, s
             checked = _checked(Path(file), source, progress)
             gc.freeze()  # they stay until the end: spare the collector from looking through them again and again
             if progress_file:
-                resumable = PublishProgress.of(progress_file, Path(file), checked.facts)
+                resumable = PublishProgress.of(progress_file, Path(file), checked.sha256, checked.facts)
                 skipped = resumable.acknowledged
             servers = resolve_bootstrap_servers(settings)
             records = itertools.islice(_records(checked, source), skipped, None)
@@ -109,6 +110,7 @@ class _Checked(NamedTuple):
     first: list[FactRecord]  # ready to be sent
     behind_first: int  # the byte at which the others begin
     state: tuple[int, int, int]  # see _state
+    sha256: str  # of what was checked: the file may be another one since
 
 
 def _checked(path: Path, source: str, progress: Progress) -> _Checked:
@@ -126,7 +128,7 @@ def _checked(path: Path, source: str, progress: Progress) -> _Checked:
                 first.append(record)
                 behind_first = lines.bytes_read
     if not bad.count:
-        return _Checked(path, facts, first, behind_first, state)
+        return _Checked(path, facts, first, behind_first, state, lines.sha256.hexdigest())
     raise UsageError(
         "\n".join((*bad.named(path), "nothing was published: correct these lines and run the command again"))
     )
@@ -195,10 +197,11 @@ def _progress() -> Progress:
 
 
 class _Tracked:
-    """The lines of a file; a bar follows the bytes."""
+    """The lines of a file, hashed as they come; a bar follows the bytes."""
 
     def __init__(self, file: BinaryIO, size_bytes: int, progress: Progress) -> None:
         self.bytes_read = 0
+        self.sha256 = hashlib.sha256()
         self._file = file
         self._progress = progress
         self._task = progress.add_task("checking", total=size_bytes)
@@ -206,6 +209,7 @@ class _Tracked:
     def __iter__(self) -> Iterator[bytes]:
         for number, line in enumerate(lines_of(self._file)):
             self.bytes_read += len(line)
+            self.sha256.update(line)
             if number % 1_000 == 0:  # an update costs as much as reading the fact
                 self._progress.update(self._task, completed=self.bytes_read)
             yield line

@@ -1,6 +1,5 @@
 """How far a file is published: a small file beside the work, so that an interrupted publication goes on where it stopped."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -22,10 +21,11 @@ class PublishProgress:
         self._content = content
 
     @classmethod
-    def of(cls, path: Path, published: Path, facts: int) -> Self:
-        """The progress in a file, or none yet. Raises UsageError where it belongs to another file or cannot be read."""
-        with published.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+    def of(cls, path: Path, published: Path, content: str, facts: int) -> Self:
+        """The progress in a file, or none yet, of publishing facts whose bytes have the SHA-256 `content`.
+
+        Raises UsageError where it belongs to another file or cannot be read.
+        """
         if not path.exists():
             return cls(path, content, 0)
         try:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,6 +22,7 @@ from projections.current_decisions import CurrentDecisions
 from projections.decision_log import DecisionLog
 from projections.topic_reader import LogUnavailableError, TopicReader
 from streams.adjudication.decisions import Decision
+from streams.adjudication.facts import PendExpired
 from streams.adjudication.intake import InvalidFact
 from streams.adjudication.offline import OfflineEngine
 from streams.commands import publish
@@ -166,6 +168,32 @@ def test_a_file_that_changes_while_it_is_published_is_noticed(
     done = published_in_process(system, str(jsonl))
     assert done.exit_code == 2
     assert "the file was changed while it was published. 7 facts of what it was are published." in done.output
+
+
+def test_progress_belongs_to_the_facts_that_were_checked(
+    system: BillingSystem, fetched: Fetched, jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = tmp_path / "progress"
+    others = [PendExpired(f"other-{number}", "pt-1", "A") for number in range(len(FACTS) + 3)]
+    check = publish._checked
+
+    def replaced_behind_it(*arguments: Any) -> Any:
+        checked = check(*arguments)
+        jsonl.write_text("".join(json.dumps(fact_to_json(fact)) + "\n" for fact in others))
+        return checked
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(publish, "_checked", replaced_behind_it)
+        done = published_in_process(system, str(jsonl), "--progress", str(progress))
+    assert done.exit_code == 0, done.output
+    found = Counter(fact_from_avro(record.topic, record.value) for record in fetched.records())
+    assert found == Counter(FACTS), "what was checked is published"
+
+    again = published_in_process(system, str(jsonl), "--progress", str(progress))
+    assert (again.exit_code, "has changed since" in again.output) == (2, True), again.output
+    progress.unlink()
+    assert published_in_process(system, str(jsonl), "--progress", str(progress)).exit_code == 0
+    assert len(fetched.records()) == len(FACTS) + len(others)
 
 
 def test_standard_input_is_published_up_to_its_first_bad_line(
