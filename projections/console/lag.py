@@ -13,6 +13,8 @@ _TIMEOUT_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 1.0
 """A page waits as long for the first answer. A Kafka that is down takes longer to say so, and is told of by the next page."""
 
+_NOT_YET: Final = "Not known yet: Kafka has not answered. Load the page again in a few seconds."
+
 Place = tuple[str, int]
 
 
@@ -25,7 +27,7 @@ class LagMeter:
         self._answered = threading.Event()
         self._asking = False
         self._asked_at = float("-inf")
-        self._ends: Mapping[Place, int] | str = {}
+        self._ends: Mapping[Place, int] | str = _NOT_YET  # no ends at all would read as a ledger that has everything
 
     def __call__(self, positions: Mapping[Place, int]) -> str:
         behind = self.behind(positions)
@@ -42,7 +44,7 @@ class LagMeter:
                 self._asking = True
                 threading.Thread(target=self._ask, args=(list(positions),), name="lag", daemon=True).start()
         if not self._answered.wait(_PATIENCE_SECONDS):
-            return "Not known yet: Kafka has not answered. Load the page again in a few seconds."
+            return _NOT_YET
         ends = self._ends
         if isinstance(ends, str):
             return ends
@@ -53,6 +55,9 @@ class LagMeter:
             self._ends = self._ends_of(places)
         except (ProblemError, UsageError, LogStuckError) as error:
             self._ends = f"Not known: {str(error).rstrip(chr(46))}."
+        except Exception as error:
+            self._ends = f"Not known: asking Kafka failed with {type(error).__name__}. The console's log has the rest."
+            raise
         finally:
             with self._lock:
                 self._asking, self._asked_at = False, time.monotonic()

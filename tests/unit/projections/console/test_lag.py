@@ -16,13 +16,13 @@ POSITIONS = {("billing-decisions", 0): 7, ("claim-received", 0): 5}
 class Kafka(LagMeter):
     """A meter whose Kafka answers when a test lets it."""
 
-    def __init__(self, ends: Mapping[tuple[str, int], int] | Exception) -> None:
+    def __init__(self, ends: Mapping[tuple[str, int], int] | BaseException) -> None:
         super().__init__(Settings())
         self.answers, self.let = ends, threading.Event()
 
     def _ends_of(self, places: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
         assert self.let.wait(30)
-        if isinstance(self.answers, Exception):
+        if isinstance(self.answers, BaseException):
             raise self.answers
         return dict(self.answers)
 
@@ -53,3 +53,20 @@ def test_why_it_is_not_known_is_told() -> None:
         nobody = f"127.0.0.1:{free.getsockname()[1]}"
     there = LagMeter(Settings(bootstrap_servers=nobody))
     wait_until(lambda: "no Kafka answers" in there(POSITIONS), 30, "a Kafka that is not there is told")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # its traceback belongs in the log
+def test_no_failure_reads_as_a_ledger_that_has_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Kafka(RuntimeError("patient pt-0001"))
+    meter.let.set()
+    assert meter(POSITIONS) == "Not known: asking Kafka failed with RuntimeError. The console's log has the rest."
+    monkeypatch.setattr("projections.console.lag._ASK_EVERY_SECONDS", 0.0)
+    meter.answers = POSITIONS
+    wait_until(lambda: meter(POSITIONS).startswith("None:"), 30, "the next answer takes its place")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_question_that_ends_without_an_answer_leaves_the_lag_unknown() -> None:
+    meter = Kafka(SystemExit())
+    meter.let.set()
+    assert meter(POSITIONS).startswith("Not known yet")
