@@ -1,6 +1,5 @@
 """`pathway-billing dead-letters`: look at the records that could not be used, send them again, or discard them."""
 
-import getpass
 import json
 import sys
 from collections import Counter
@@ -15,6 +14,7 @@ from prometheus_client import generate_latest
 from schemas.json_form import rfc3339_from_micros
 from streams import metrics
 from streams.adjudication.facts import Fact
+from streams.commands.options import user_name
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog
 from streams.console import masked
@@ -302,7 +302,7 @@ def _act(
         with DeadLetterDesk(
             servers,
             log,
-            acted_by=acted_by or getpass.getuser(),
+            acted_by=acted_by or user_name(),
             because=because.strip(),
             timeout_seconds=settings.request_timeout_seconds,
         ) as desk:

@@ -1,5 +1,6 @@
-"""Options that several commands have, each said once."""
+"""Options that several commands have, each said once, and what stands in for one that is not given."""
 
+import getpass
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ def chosen_policy(policy_file: Path | None) -> Policy:
         return load_policy(policy_file)
     except BadPolicy as error:
         raise UsageError(f"{policy_file}: {error}") from None
+
+
+def user_name() -> str:
+    """Who runs the command, for the record, where no option says it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # the user has no name, as in some containers
+        return "operator"
 
 
 def metrics_options(served: str) -> Decorator:

@@ -1,6 +1,5 @@
 """`pathway-billing readjudicate`: have patients decided again, after agreements or policy changed."""
 
-import getpass
 import json
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from streams.adjudication.intake import is_npi
+from streams.commands.options import user_name
 from streams.committed_log import CommittedLog, LogStuckError
 from streams.publisher import Publisher, PublishError, TopicsMissingError, UnreachableError
 from streams.readjudication import (
@@ -88,7 +88,7 @@ def command(
             if request is None:
                 request = Request(
                     request_id or str(uuid.uuid4()),
-                    requested_by or _user(),
+                    requested_by or user_name(),
                     reason or _asked_for(patient_id, npi),
                     agreements_through(log),
                 )
@@ -134,13 +134,6 @@ def _asked_for(patient_id: str | None, npi: str | None) -> str:
     if patient_id is not None:
         return "re-adjudication of a patient"
     return f"re-adjudication of provider {npi}" if npi is not None else "re-adjudication of all patients"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no such user, as in some containers
-        return "operator"
 
 
 def _patients_word(count: int) -> str:
