@@ -103,6 +103,9 @@ class Database:
             if self.kind == POSTGRESQL:
                 connection.execution_options(isolation_level="REPEATABLE READ")
                 connection.execute(text("SET TRANSACTION READ ONLY"))
+                # held until the end, so that a rebuild's switch waits: in the new tables this transaction would see what they
+                # held when it began, which may be nothing
+                connection.execute(text("LOCK TABLE positions IN ACCESS SHARE MODE"))
             else:
                 connection.exec_driver_sql("BEGIN")
             yield connection

@@ -95,9 +95,9 @@ def _remove_leftovers(live: Database) -> None:
 def _switch(live: Database, new: Database) -> None:
     if live.kind == POSTGRESQL:
         with database_errors(live.url), live.engine.begin() as connection:
-            # Renaming waits for nobody. A writer that holds the lock would go on in the new tables with what it has moved in the
-            # old ones; one that waits for it looks the name up again and finds the new table.
-            connection.execute(text(f"LOCK TABLE {SCHEMA}.positions IN SHARE ROW EXCLUSIVE MODE"))
+            # Renaming waits for nobody. A transaction that holds its lock, a writer's or a reader's, would go on in the new tables
+            # with what it has moved or seen in the old ones; one that waits looks the name up again and finds the new table.
+            connection.execute(text(f"LOCK TABLE {SCHEMA}.positions IN ACCESS EXCLUSIVE MODE"))
             connection.execute(text(f"ALTER SCHEMA {SCHEMA} RENAME TO {_OLD_SCHEMA}"))
             connection.execute(text(f"ALTER SCHEMA {REBUILD_SCHEMA} RENAME TO {SCHEMA}"))
         return

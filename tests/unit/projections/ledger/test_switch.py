@@ -1,4 +1,4 @@
-"""A rebuild's switch on PostgreSQL, with a projector in the middle of its transaction, and the other way round."""
+"""A rebuild's switch on PostgreSQL, with a projector or a reader in the middle of its transaction, and the other way round."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -110,3 +110,21 @@ def test_a_projector_that_waits_for_the_switch_writes_into_the_new_tables(
     assert not writer.is_alive()
     assert switched(ledgers.live)
     assert rows(ledgers.live) == right
+
+
+def test_the_switch_waits_for_a_reader_in_its_transaction(
+    postgres: Postgres, year: MemoryLog, right: dict[str, str]
+) -> None:
+    url = postgres.new_database()
+    with open_database(url) as live:
+        projector(live, year).project_to_end()
+        with live.read() as reading:
+            before = checksums(reading)
+            with open_database(url, schema=REBUILD_SCHEMA) as new:  # made when the reader has begun
+                projector(new, year).project_to_end()
+                switch = threading.Thread(target=_switch, args=(live, new))
+                until_it_waits_or_ends(new, switch)
+                assert checksums(reading) == before == right
+        switch.join(30)
+        assert switched(live)
+        assert rows(live) == right
