@@ -72,6 +72,7 @@ def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
     make_writer, transaction = Writer.__init__, Writer._transaction
     reached = 0
     # Lanes commit side by side, each in a task of its own, and the writer runs its transactions in another
+    publishing: set[int] = set()
     publishes: ContextVar[bool] = ContextVar("publishes", default=False)
 
     def on_step(step: str) -> None:
@@ -87,13 +88,14 @@ def _at_step(wanted: str, orders: Orders, act: Callable[[], object]) -> None:
 
     async def watched_commit(self: Lane, held: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
         publishes.set(bool(outputs))
+        (publishing.add if outputs else publishing.discard)(self.partition)
         await commit(self, held, outputs, *args, **kwargs)
 
     def watched_make_writer(self: Writer, settings: Any, _: Any) -> None:
         make_writer(self, settings, on_step)
 
     async def watched_transaction(self: Writer, parts: Any, batches: Any) -> Any:
-        publishes.set(any(part.outputs for part in parts))
+        publishes.set(any(part.partition in publishing for part in parts))
         return await transaction(self, parts, batches)
 
     async def watched_produce(*args: Any) -> Any:
