@@ -30,6 +30,7 @@ class WorkerConfig(msgspec.Struct):
     session_timeout_seconds: float = 6.0
     stop_timeout_seconds: float = 10.0
     commit_timeout_seconds: float = 20.0
+    group_offsets_every_seconds: float = 1.0
     # End the process the nth time that a lane reaches this step
     die_at: str | None = None
     die_at_time: int = 1
@@ -61,6 +62,7 @@ def main() -> None:
         session_timeout_seconds=config.session_timeout_seconds,
         stop_timeout_seconds=config.stop_timeout_seconds,
         commit_timeout_seconds=config.commit_timeout_seconds,
+        group_offsets_every_seconds=config.group_offsets_every_seconds,
         dead_letter_flood_limit=config.dead_letter_flood_limit,
         stand_still_seconds=config.stand_still_seconds,
     )

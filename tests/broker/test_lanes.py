@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,13 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from deploy.broker import EmbeddedBroker
-from tests.broker.harness import Arena, wait_until
+from tests.broker.harness import READY_SECONDS, Arena, wait_until
 
 pytestmark = pytest.mark.broker
 
 STEPS = ("before begin", "sent", "before commit", "committed", "stored")
+NEVER = 3_600.0
+"""A transaction for the group's offsets alone, while no input comes, goes through the same steps as one of a batch."""
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +59,13 @@ def test_exactly_once_through_a_clean_restart(arena: Arena) -> None:
 
 
 @pytest.mark.parametrize("seed", [20261123])
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_exactly_once_through_twenty_kills_under_load(arena: Arena, seed: int) -> None:
     """The publisher never stops while the worker is killed, now and then while it still recovers."""
     print(f"seed {seed}")
     rnd = random.Random(seed)
-    finished = threading.Event()
-
-    def publish() -> None:
-        while not finished.is_set():
-            arena.publish(250, rate=1_000)
-
-    publisher = threading.Thread(target=publish)
-    publisher.start()
     kills = {"opening": 0, "working": 0}
-    try:
+    with arena.load(rate=1_000):
         while sum(kills.values()) < 20:
             worker = arena.start(store=rnd.choice(["memory", "rocksdb"]), batch_records=rnd.choice([20, 500]))
             if rnd.random() < 0.3:
@@ -84,9 +77,6 @@ def test_exactly_once_through_twenty_kills_under_load(arena: Arena, seed: int) -
                 kills["working"] += 1
             assert worker.process.poll() is None, worker.log
             worker.kill()
-    finally:
-        finished.set()
-        publisher.join()
     print("kills", kills, "events", arena.published)
     worker = arena.start()
     worker.wait_ready()
@@ -99,7 +89,7 @@ def test_exactly_once_when_the_process_ends_at_each_step_of_a_transaction(arena:
     arena.publish(1_500)
     seen = 0
     for step in STEPS:
-        worker = arena.start(die_at=step, die_at_time=3, batch_records=50)
+        worker = arena.start(die_at=step, die_at_time=3, batch_records=50, group_offsets_every_seconds=NEVER)
         assert worker.wait() == 9
         before, seen = seen, arena.outputs_seen()
         assert before < seen < 1_500, "some transactions were committed before the end"
@@ -112,7 +102,7 @@ def test_exactly_once_when_the_process_ends_at_each_step_of_a_transaction(arena:
 
 def test_an_input_is_in_exactly_one_transaction_and_an_aborted_one_is_not_seen(arena: Arena) -> None:
     arena.publish(200)
-    worker = arena.start(die_at="before commit", batch_records=50)
+    worker = arena.start(die_at="before commit", batch_records=50, group_offsets_every_seconds=NEVER)
     assert worker.wait() == 9
     assert arena.outputs_seen() == 0
     uncommitted = sum(1 for _ in arena.read(arena.output_topic, isolation_level="read_uncommitted"))
@@ -149,7 +139,9 @@ def test_a_bad_record_stops_nothing_and_is_kept_as_it_was(arena: Arena) -> None:
     worker = arena.start()
     worker.wait_ready()
     arena.wait_processed()
-    letters = wait_until(lambda: list(arena.read(arena.dead_letter_topic)), 10, "dead letters")
+    letters = wait_until(
+        lambda: len(found := list(arena.read(arena.dead_letter_topic))) >= 3 and found, READY_SECONDS, "dead letters"
+    )
 
     assert {(letter.key, letter.value) for letter in letters} == {
         (None, b"no key"),
@@ -182,7 +174,7 @@ def test_a_flood_of_bad_records_stops_the_worker_also_after_a_restart(arena: Are
 
     worker = arena.start(dead_letter_flood_limit=False)
     worker.wait_ready()
-    wait_until(lambda: sum(1 for _ in arena.read(arena.dead_letter_topic)) == 1_500, 20, "all let pass")
+    wait_until(lambda: sum(1 for _ in arena.read(arena.dead_letter_topic)) == 1_500, 60, "all let pass")
     assert worker.terminate() == 0
 
 
@@ -190,8 +182,12 @@ def test_a_batch_lost_on_its_way_to_the_lane_stops_the_worker(arena: Arena) -> N
     """The chain check: the second safeguard."""
     worker = arena.start(drop_fetch=2)
     worker.wait_ready()
-    for _ in range(5):
-        arena.publish(50)
+
+    def ended() -> bool:
+        arena.publish(50)  # what comes after the gap shows it: whatever one fetch brings may be all lost
+        return worker.process.poll() is not None
+
+    wait_until(ended, 60, "the gap is noticed")
     assert worker.wait() == 1
     assert "but the lane stands at" in worker.log
 
@@ -208,11 +204,9 @@ def test_a_signal_stops_a_working_worker_cleanly_and_soon(arena: Arena, number: 
     worker = arena.start(batch_records=50)
     worker.wait_ready()
     worker.process.send_signal(number)
-    started = time.monotonic()
-    assert worker.wait() == 0
-    assert time.monotonic() - started < 5
+    assert worker.wait() == 0, "the worker ends with 1 where it is not done within its own deadline"
     assert "stopped: 2 of 2 lanes closed" in worker.log
-    assert len(worker.log.splitlines()) <= 5, worker.log
+    assert len(worker.log_lines) <= 5, worker.log
 
 
 def test_a_hung_broker_does_not_keep_a_stopping_worker(fragile: Arena) -> None:
@@ -222,9 +216,7 @@ def test_a_hung_broker_does_not_keep_a_stopping_worker(fragile: Arena) -> None:
     fragile.publish(10)
     fragile.wait_processed()
     with fragile.paused_broker():
-        started = time.monotonic()
         code = worker.terminate(seconds=15)
-        assert time.monotonic() - started < 8
     assert code in (0, 1)
     if code == 1:
         assert "not finished after 4 s" in worker.log
@@ -238,7 +230,7 @@ def test_a_batch_that_the_broker_refuses_is_noticed_before_the_commit(arena: Are
     )
     arena.publish(50)
     worker = arena.start()
-    assert worker.wait(60) == 1
+    assert worker.wait() == 1
     assert f"a record batch for {arena.output_topic}/" in worker.log
     assert "was not delivered" in worker.log
     arena.admin.alter_configs(
@@ -256,7 +248,7 @@ def test_a_lane_that_stands_still_with_input_stops_the_worker(arena: Arena) -> N
     worker = arena.start(hang_at_batch=1, stand_still_seconds=3)
     worker.wait_ready()
     arena.publish(20)
-    assert worker.wait(30) == 1
+    assert worker.wait() == 1
     assert "has not moved for 3 s" in worker.log
     healthy = arena.start()
     healthy.wait_ready()
@@ -269,7 +261,7 @@ def test_a_paused_worker_publishes_nothing_after_its_successor(arena: Arena) -> 
     """The fence: a worker stopped in the middle of a transaction wakes up after another one took its partitions."""
     arena.publish(300)
     old = arena.start(instance_id=None, stop_at="sent", state_folder=str(arena.folder / "old"))
-    wait_until(lambda: "stopping myself" in old.log, 20, "the old worker pauses")
+    wait_until(lambda: "stopping myself" in old.log, 60, "the old worker pauses")
     new = arena.start(instance_id=None, state_folder=str(arena.folder / "new"))
     new.wait_ready()
     arena.wait_processed()
@@ -289,14 +281,19 @@ def test_exactly_once_through_a_killed_broker(fragile: Arena) -> None:
     worker = fragile.start(batch_records=20)
     worker.wait_ready()
     fragile.publish(500)
-    wait_until(fragile.outputs_seen, 20, "first outputs")
+    wait_until(fragile.outputs_seen, 60, "first outputs")
     fragile.broker.kill()
     fragile.broker.start()
     fragile.publish(500)
-    if worker.process.poll() is not None:
-        assert worker.process.returncode == 1
-        worker = fragile.start()
-        worker.wait_ready()
-    fragile.wait_processed()
+
+    def processed() -> bool:
+        nonlocal worker
+        if worker.process.poll() is not None:  # it may stop some time after the broker is back, too
+            assert worker.process.returncode == 1, worker.log
+            worker = fragile.start()
+        return fragile.is_processed()
+
+    wait_until(processed, 120, "everything processed")
+    worker.wait_ready()
     assert worker.terminate() == 0
     fragile.assert_exactly_once()
