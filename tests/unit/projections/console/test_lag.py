@@ -13,6 +13,12 @@ from tests.broker.harness import wait_until
 POSITIONS = {("billing-decisions", 0): 7, ("claim-received", 0): 5}
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page waits a second for the answer, and a busy machine's threads may take longer to give it."""
+    monkeypatch.setattr("projections.console.lag._PATIENCE_SECONDS", 30.0)
+
+
 class Kafka(LagMeter):
     """A meter whose Kafka answers when a test lets it."""
 
