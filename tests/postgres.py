@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.broker.harness import wait_until
+from tests.broker.harness import free_port, wait_until
 
 MISSING = (
     "PostgreSQL is missing: `apt-get install postgresql` (the tests need its initdb and postgres, on the PATH or in "
@@ -31,9 +30,7 @@ class Postgres:
             shutil.chown(folder, self._user)
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         subprocess.run(
             (_program("initdb"), "-D", self._data, "-U", "billing", "-A", "trust", "--no-sync", "--no-instructions"),
             cwd=folder,
@@ -58,7 +55,7 @@ class Postgres:
                 return False
             return True
 
-        wait_until(answers, 30, "PostgreSQL answers")
+        wait_until(answers, 60, "PostgreSQL answers")
 
     def stop(self) -> None:
         if self._process is not None:

@@ -49,7 +49,7 @@ def check_addresses(lines: Iterator[str]) -> None:
     )
     assert "pathway_billing_lanes_open" in urllib.request.urlopen(worker, timeout=10).read().decode()
     assert "pathway_billing_projector_ready" in urllib.request.urlopen(projector, timeout=10).read().decode()
-    wait_until(lambda: answers(console + "healthz"), 20, "the console answers")
+    wait_until(lambda: answers(console + "healthz"), 60, "the console answers")
 
 
 def answers(url: str) -> bool:

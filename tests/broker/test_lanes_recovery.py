@@ -31,7 +31,7 @@ def settings_of(arena: Arena, **changes: object) -> LaneSettings:
         arena.partitions,
         table="counts",
         state_folder=arena.folder / "state",
-        recovery_stall_seconds=1.0,
+        recovery_stall_seconds=20.0,
     )
     return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
 
@@ -204,10 +204,10 @@ def test_it_waits_for_a_transaction_that_hides_records_and_gives_up_with_advice(
         await write(arena, {b"a": b"1"})
         await write(arena, {b"b": b"open"}, settle=False)
         with pytest.raises(WorkerFailure, match=r"has not moved.*A transaction is open"):
-            await recover_store(arena, MemoryStore())
+            await recover_store(arena, MemoryStore(), recovery_stall_seconds=1.0)
 
         store = MemoryStore()
-        waiting = asyncio.create_task(recover_store(arena, store, recovery_stall_seconds=20.0))
+        waiting = asyncio.create_task(recover_store(arena, store))
         await asyncio.sleep(0)
         async with transaction(arena, abort=True):  # fences the open one
             pass

@@ -89,7 +89,7 @@ def test_sweeping_again_and_again_until_stopped(system: BillingSystem) -> None:
         later = [sweeping.stdout.readline() for _ in range(2)]
         assert all(line.startswith("0 pends expired") for line in later)
         sweeping.send_signal(signal.SIGTERM)
-        assert sweeping.wait(timeout=20) == 0
+        assert sweeping.wait(timeout=60) == 0
     assert expired_facts(system) == before + 1
 
 
@@ -112,7 +112,6 @@ def test_a_pend_that_expired_and_is_not_decided_yet_is_not_expired_again(system:
 def test_bad_usage(system: BillingSystem) -> None:
     assert system.run("sweep", "--as-of", "2024-02-30").returncode == 2
     assert system.run("sweep", "--every", "soon").returncode == 2
-    system.broker.stop()
-    done = system.run("sweep")
+    done = system.run("sweep", "--bootstrap-servers", "127.0.0.1:1")
     assert done.returncode == 2
     assert "no Kafka answers" in done.stderr

@@ -50,7 +50,7 @@ def test_a_transaction_that_is_left_open_is_named(system: BillingSystem) -> None
             producer.init_transactions()
             producer.begin_transaction()
             producer.send(topic, b"\x00", b"pt-0001", partition=1).get(10)
-            report = system.verify(stall_seconds=1)
+            report = system.verify(stall_seconds=5)
             assert differences(report) == [
                 "torn transaction: a transaction is still open: records behind this offset cannot be read"
             ]
@@ -62,21 +62,17 @@ def test_a_transaction_that_is_left_open_is_named(system: BillingSystem) -> None
 def test_a_year_of_facts_stays_right_while_workers_work_and_die(system: BillingSystem) -> None:
     year = list(history(250, 17))
     system.start_worker()
-    verified = 0
     for number in range(4):
         quarter = year[number * len(year) // 4 : (number + 1) * len(year) // 4]
         system.publish(quarter[:-50])
-        report = system.verify()  # while the worker decides
-        assert not differences(report)
-        verified += report.counts.waiting
+        assert not differences(system.verify())  # while the worker decides
         system.workers[-1].send_signal(signal.SIGKILL)
         system.workers[-1].wait(timeout=10)
         system.publish(quarter[-50:])  # nobody is there to decide these
         report = system.verify()  # in the middle of what the dead worker had begun
         assert not differences(report)
-        verified += report.counts.waiting
+        assert report.counts.waiting >= 50
         system.start_worker()
-    assert verified, "no verification met a system at work"
 
     report = system.wait_decided()
     assert not differences(report)
