@@ -122,7 +122,7 @@ def test_every_role_does_its_work_by_every_mechanism(secured: SecuredBroker, tmp
         for environment in (secured.mutual("payments"), secured.oauth("projections"), secured.sasl("payments"))
     ]
     assert all(done.returncode == 0 for done in read), [done.stderr for done in read]
-    assert len({done.stdout for done in read}) == 1 or len({tuple(sorted(d.stdout.splitlines())) for d in read}) == 1
+    assert len({tuple(sorted(done.stdout.splitlines())) for done in read}) == 1
     assert len(read[0].stdout.splitlines()) > 10
     projected = run(secured, "project", "--json", **secured.oauth("projections"))
     assert projected.returncode == 0, projected.stderr
@@ -200,6 +200,8 @@ def test_every_client_connects_by_every_way(
             patch.delenv(name)
         for name, value in settings.items():
             patch.setenv(name, value)
+        for limit in ("_PATIENCE_SECONDS", "_TIMEOUT_SECONDS"):  # a page gives up; here a slow login is no refusal
+            patch.setattr(f"projections.console.lag.{limit}", 60.0)
         assert not behind({(BILLING_DECISIONS, 0): 0}).startswith("Not known")
 
 
@@ -343,7 +345,7 @@ def test_who_is_not_let_in_is_told_why_from_python(secured: SecuredBroker, tmp_p
     ):
         servers = secured.broker.secured_servers(listener)
         with pytest.raises(UnreachableError, match=sentence):
-            Publisher(servers, source="/tests", security=security, timeout_seconds=1)
+            Publisher(servers, source="/tests", security=security, timeout_seconds=5)
 
 
 def test_the_acls_that_are_printed_are_the_ones_that_are_made(secured: SecuredBroker) -> None:
