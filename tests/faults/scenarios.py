@@ -53,9 +53,16 @@ def look_for(
             _dies(system, bug, die_at)
         else:
             system.slots[0].start(Orders(bug=bug))
-        # A bug may keep the group's offsets from the end for ever: then the judges say what they find at that moment
-        with contextlib.suppress(AssertionError):
-            system.wait_decided(10)
+        wait_until(
+            lambda: all(not slot.is_running or slot.is_ready for slot in system.slots),
+            60,
+            "the workers are ready or gone",
+        )
+        if bug is None:
+            system.wait_decided(60)
+        else:  # it may keep the group's offsets from the end for ever: then the judges say what they find at that moment
+            with contextlib.suppress(AssertionError):
+                system.wait_decided(10)
         system.stop()
         return Found(system.verify_here(), system.audit().sentences)
 

@@ -100,10 +100,15 @@ class WorkerSlot:
     def is_running(self) -> bool:
         return self.process is not None and self.process.process.poll() is None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the process there is now has had its partitions."""
+        return self.is_running and self.process is not None and bool(self.process.ready_lines)
+
     def wait_ready(self) -> None:
         """Wait until the process there is now, or the one that takes its place, has its partitions."""
         wait_until(
-            lambda: self.is_running and self.process is not None and self.process.ready_lines,
+            lambda: self.is_ready,
             READY_SECONDS,
             f"worker {self.number} is ready\n{self.process.log[-2_000:] if self.process else ''}",
         )
