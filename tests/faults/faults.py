@@ -62,21 +62,23 @@ def killed_for_good(system: System, rnd: random.Random) -> Iterator[None]:
 
 @contextmanager
 def terminated(system: System, rnd: random.Random) -> Iterator[None]:
-    """SIGTERM: a clean stop with exit code 0, then a start.
-
-    A worker that was cut off before may be learning in the same moment that others have its partitions: it then stops for
-    that reason, and says so.
-    """
+    """SIGTERM: a clean stop with exit code 0, then a start."""
     slot = system.running(rnd)
     system.struck()
+    _stop_cleanly(system, slot)
+    _start(slot)
+    system.injected["SIGTERM"] += 1
+    yield
+
+
+def _stop_cleanly(system: System, slot: WorkerSlot) -> None:
+    """A worker that was cut off before may be learning in the same moment that others have its partitions: it then stops for
+    that reason, and says so."""
     code = slot.stop_cleanly()
     if code == 1:
         assert TAKEN_OVER in system.note_end(slot).cause, f"a clean stop ends with exit code 0: {system.logs()}"
     else:
         assert code == 0, f"a clean stop ends with exit code 0, not {code}: {system.logs()}"
-    _start(slot)
-    system.injected["SIGTERM"] += 1
-    yield
 
 
 @contextmanager
@@ -143,7 +145,7 @@ def clock_steps(system: System, rnd: random.Random) -> Iterator[None]:
     """A worker whose wall clock jumps by seconds to weeks, forward and back."""
     slot = system.running(rnd)
     slot.wanted = False
-    slot.stop_cleanly()
+    _stop_cleanly(system, slot)
     system.struck()
     process = slot.start(Orders(clock_seed=rnd.getrandbits(30), clock_every_seconds=0.5))
     slot.wait_ready()
@@ -152,7 +154,7 @@ def clock_steps(system: System, rnd: random.Random) -> Iterator[None]:
     assert slot.is_running, f"clock steps stop no worker: {process.log[-3_000:]}"
     system.injected["clock step"] += process.log.count("clock off by")
     system.notes.add("clock: an injected one, never the machine's")
-    slot.stop_cleanly()
+    _stop_cleanly(system, slot)
     system.struck()
     _start(slot)
     yield
@@ -170,7 +172,7 @@ def raised_state_format(system: System, rnd: random.Random) -> Iterator[None]:
         system.wait_recovered()
     system.injected["rolling restart to a newer state format"] += 1
     slot = rnd.choice(system.slots)
-    slot.stop_cleanly()
+    _stop_cleanly(system, slot)
     slot.next_release = False
     old = slot.start()
     try:
@@ -307,7 +309,7 @@ def disk_read_only(system: System, rnd: random.Random) -> Iterator[None]:
     assert os.getuid() != 0, "root may write everywhere, and mounting is not allowed here"
     system.notes.add("read-only folder: permissions")
     slot = system.running(rnd)
-    slot.stop_cleanly()
+    _stop_cleanly(system, slot)
     system.struck()
     folders = [slot.state_folder, *(path for path in slot.state_folder.rglob("*") if path.is_dir())]
     for folder in folders:
@@ -324,7 +326,7 @@ def disk_read_only(system: System, rnd: random.Random) -> Iterator[None]:
 
 def _refused_disk(system: System, rnd: random.Random, prefix: tuple[str, ...], name: str) -> Iterator[None]:
     slot = system.running(rnd)
-    slot.stop_cleanly()
+    _stop_cleanly(system, slot)
     system.struck()
     slot.state_folder.mkdir(exist_ok=True)
     _stops_with_a_cause(system, slot, tuple(part.replace("FOLDER", str(slot.state_folder)) for part in prefix))
