@@ -39,7 +39,7 @@ def load_policy(path: Path | None = None) -> Policy:
     if path is None:
         text = resources.files("streams.adjudication").joinpath("profiles/p0.toml").read_text(encoding="utf-8")
     else:
-        text = path.read_text(encoding="utf-8")
+        text = _text_of(path)
     try:
         tables = tomllib.loads(text).get("profile", [])
     except tomllib.TOMLDecodeError as error:
@@ -52,6 +52,13 @@ def load_policy(path: Path | None = None) -> Policy:
         raise
     except ValueError as error:
         raise BadPolicy(str(error)) from error
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadPolicy("not a TOML file: it is not UTF-8") from None
 
 
 def _profile(number: int, table: dict[str, Any]) -> PolicyProfile:

@@ -130,7 +130,7 @@ def read_access(
     """How people prove who they are, from a file, the environment and the flags. Raises AccessError."""
     tokens = read_tokens(environment.get(_TOKENS, ""))
     if token_file is not None:
-        tokens += read_tokens(token_file.read_text(encoding="utf-8"))
+        tokens += read_tokens(_text_of(token_file))
         if not tokens:
             raise AccessError(f"{token_file} has no NAME:TOKEN entry.")
     if bool(user_header) != bool(trusted_proxies):
@@ -138,6 +138,13 @@ def read_access(
             "--trusted-user-header and --trusted-proxy belong together: name the header, and who may send it."
         )
     return Access(tokens, user_header or None, read_proxies(trusted_proxies))
+
+
+def _text_of(token_file: Path) -> str:
+    try:
+        return token_file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise AccessError(f"{token_file} is not a text file in UTF-8 with one NAME:TOKEN a line.") from None
 
 
 def _ledger_name(settings: Settings) -> str:

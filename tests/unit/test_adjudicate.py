@@ -82,9 +82,13 @@ def test_many_bad_lines_are_counted() -> None:
     assert "5 more bad lines" in result.stderr
 
 
-def test_a_policy_that_cannot_be_used_is_bad_usage(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[[profile]]\nid = 'P9'\n", "version is missing"), (b"\xff\xfe[", "is not UTF-8")],
+)
+def test_a_policy_that_cannot_be_used_is_bad_usage(tmp_path: Path, content: bytes, said: str) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text("[[profile]]\nid = 'P9'\n")
+    policy.write_bytes(content)
     result = adjudicate(PAYABLE, "--policy", str(policy))
     assert result.exit_code == 2
-    assert "version is missing" in result.stderr
+    assert said in result.stderr

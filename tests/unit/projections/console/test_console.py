@@ -465,6 +465,13 @@ def test_the_command_refuses_an_open_address_without_authentication(tmp_path: Pa
     assert "short " not in short.output.replace("shorter", "")
 
 
+def test_a_token_file_that_is_no_text_is_bad_usage(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_bytes(b"\xff\xfe")
+    refused = CliRunner().invoke(cli, ["console", "--port", "0", "--token-file", str(tmp_path / "tokens")])
+    assert refused.exit_code == 2
+    assert "is not a text file in UTF-8" in refused.output
+
+
 def test_the_command_says_that_its_port_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
