@@ -26,6 +26,7 @@ SCHEMA: Final = "ledger"
 
 _LOCK_SECONDS = 30
 _CONNECT_SECONDS = 10
+_NO_DATABASE = "file is not a database"  # what SQLite says of another kind of file
 _CREATE_VERSIONS = "CREATE TABLE ledger_migrations (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"
 
 
@@ -34,7 +35,7 @@ class LedgerError(Exception):
 
 
 class LedgerUnavailableError(LedgerError):
-    """Nobody is at fault but the address or the moment: no database answers, or another program keeps it locked."""
+    """Nobody is at fault but the address or the moment: no ledger is or can be there, or another program keeps it locked."""
 
 
 class Migration(NamedTuple):
@@ -117,10 +118,10 @@ class Database:
 def open_database(url: str, *, schema: str = SCHEMA) -> Database:
     """Open a ledger for writing: made if it is not there, migrated if it is of an older version.
 
-    Raises LedgerUnavailableError when no database answers or it stays locked, LedgerError when it is of a newer version or is
-    somebody else's.
+    Raises LedgerUnavailableError when no database answers, it stays locked or is somebody else's, LedgerError when it is of a
+    newer version.
     """
-    database = _connect(_url(url), schema)
+    database = _connect(ledger_url(url), schema)
     try:
         with database_errors(database.url):
             _migrate(database)
@@ -132,7 +133,7 @@ def open_database(url: str, *, schema: str = SCHEMA) -> Database:
 
 def open_for_reading(url: str, *, schema: str = SCHEMA) -> Database:
     """Open a ledger that is there. It is never changed. Raises LedgerError, also when there is none or it is of another version."""
-    parsed = _url(url)
+    parsed = ledger_url(url)
     if parsed.get_backend_name() == SQLITE and not _file_exists(parsed):
         raise LedgerUnavailableError(f"there is no ledger {shown(parsed)}. Make it with `pathway-billing project`.")
     database = _connect(parsed, schema, read_only=True)
@@ -162,7 +163,8 @@ def database_errors(url: URL) -> Iterator[None]:
     except DatabaseError as error:
         said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
         sentence = _sentence(shown(url), said, error)
-        raise (LedgerUnavailableError if isinstance(error, OperationalError) else LedgerError)(sentence) from error
+        unavailable = isinstance(error, OperationalError) or _NO_DATABASE in said
+        raise (LedgerUnavailableError if unavailable else LedgerError)(sentence) from error
 
 
 def _sentence(name: str, said: str, error: DatabaseError) -> str:
@@ -172,7 +174,7 @@ def _sentence(name: str, said: str, error: DatabaseError) -> str:
             f"the ledger {name} was locked by another program for {_LOCK_SECONDS} seconds. Find the one that keeps a "
             "transaction open on it, then try again."
         )
-    if "file is not a database" in said:
+    if _NO_DATABASE in said:
         return f"{name} is not an SQLite database. Name another one with --database."
     if "unable to open database file" in said:
         return f"{name} cannot be opened: its folder is missing or may not be written. Make it, or name another --database."
@@ -189,7 +191,8 @@ def _without_addresses(said: str) -> str:
     return said.replace("\t", " ")[:200]
 
 
-def _url(url: str) -> URL:
+def ledger_url(url: str) -> URL:
+    """The address of a ledger. Raises LedgerUnavailableError for one at which there can be none."""
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
@@ -202,8 +205,8 @@ def _url(url: str) -> URL:
     raise _bad_url()
 
 
-def _bad_url() -> LedgerError:
-    return LedgerError(
+def _bad_url() -> LedgerUnavailableError:
+    return LedgerUnavailableError(
         "the database is named by a URL such as sqlite:////var/lib/pathway-billing/ledger.sqlite or "
         "postgresql://user@host:5432/name; --database (PATHWAY_BILLING_DATABASE) is none."
     )
@@ -288,7 +291,7 @@ def _version(connection: Connection, database: Database) -> int:
 
 def _refuse_foreign(connection: Connection, database: Database) -> None:
     if others := inspect(connection).get_table_names(schema=database.schema):
-        raise LedgerError(
+        raise LedgerUnavailableError(
             f"{database.name} has {len(others)} tables of something else and no ledger. Name another --database."
         )
 

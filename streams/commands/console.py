@@ -1,7 +1,6 @@
 """`pathway-billing console`: the web pages that say why a line was paid, denied or bundled, and when it can be billed next."""
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import click
 
 from projections.console.access import Access, AccessError, RevealLog, check_address, read_proxies, read_tokens
-from streams.commands.options import chosen_policy, policy_option
+from streams.commands.options import chosen_policy, listen, policy_option
 from streams.settings import ENVIRONMENT_PREFIX, Settings, UsageError, environment_option, ledger_options
 
 _TOKENS = ENVIRONMENT_PREFIX + "CONSOLE_TOKENS"
@@ -85,17 +84,21 @@ def command(
 
     from projections.console.app import Console, Ledger, default_reveal_log
     from projections.console.lag import LagMeter
+    from projections.ledger.database import ledger_url, shown
+    from streams.commands.project import ledger_problems
 
     try:
         access = read_access(token_file, trusted_user_header, trusted_proxies, os.environ)
         check_address(host, access)
     except AccessError as error:
         raise UsageError(str(error)) from None
+    with ledger_problems():
+        ledger_url(settings.database_url)
     policy = chosen_policy(policy_file)
     reveals = RevealLog(reveal_log or default_reveal_log(settings.data_dir))
     console = Console(Ledger(settings.database_url), policy, access, reveals, LagMeter(settings))
     # no access log: its lines would hold what people search for
-    listening = listen(host, port)
+    listening = listen(host, port, "the console cannot listen", "--port")
     config = uvicorn.Config(
         console.app(https),
         log_level="warning",
@@ -104,24 +107,12 @@ def command(
         proxy_headers=False,
         timeout_graceful_shutdown=3,
     )
-    shown = f"[{host}]" if ":" in host else host
+    named = f"[{host}]" if ":" in host else host
     click.echo(
-        f"console: http://{shown}:{listening.getsockname()[1]}/  (ledger {_ledger_name(settings)}; Ctrl-C ends it)"
+        f"console: http://{named}:{listening.getsockname()[1]}/  (ledger {shown(settings.database_url)}; Ctrl-C ends it)"
     )
     sys.stdout.flush()
     uvicorn.Server(config).run(sockets=[listening])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there, before anybody is told of the address. Raises UsageError."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=128)
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (")[0]  # what follows is the address, which is named anyway
-        raise UsageError(
-            f"the console cannot listen on {host}:{port} ({why}). Choose another --port, or end what has this one."
-        ) from error
 
 
 def read_access(
@@ -145,12 +136,3 @@ def _text_of(token_file: Path) -> str:
         return token_file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise AccessError(f"{token_file} is not a text file in UTF-8 with one NAME:TOKEN a line.") from None
-
-
-def _ledger_name(settings: Settings) -> str:
-    from projections.ledger.database import LedgerError, shown
-
-    try:
-        return shown(settings.database_url)
-    except (LedgerError, ValueError):
-        return "of --database"

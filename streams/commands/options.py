@@ -1,6 +1,7 @@
 """Options that several commands have, each said once, and what stands in for one that is not given."""
 
 import getpass
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,15 @@ def metrics_options(served: str) -> Decorator:
         return port(host(command))
 
     return decorate
+
+
+def listen(host: str, port: int, what: str, flags: str) -> socket.socket:
+    """A socket that listens there. Raises UsageError: `what`, such as that metrics cannot be served, and which flags to change."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (")[0]  # what follows is the address, which is named anyway
+        raise UsageError(
+            f"{what} on {host}:{port} ({why}). Choose another {flags}, or end what has this one."
+        ) from error

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import logging
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -12,9 +13,16 @@ import click
 
 from schemas.wire import learn_ids
 from streams import compiled
-from streams.commands.options import chosen_policy, metrics_options, policy_option
+from streams.commands.options import chosen_policy, listen, metrics_options, policy_option
 from streams.security import security_from_environment
-from streams.settings import Settings, UsageError, environment_option, resolve_bootstrap_servers, worker_options
+from streams.settings import (
+    ROCKSDB,
+    Settings,
+    UsageError,
+    environment_option,
+    resolve_bootstrap_servers,
+    worker_options,
+)
 from streams.topics import ensure_topics
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -92,6 +100,7 @@ def command(
     workers restarts all.
     """
     policy = chosen_policy(policy_file)
+    _check_places(settings, metrics_host, metrics_port)
     learn_ids(("billing-decision", "eligibility-notice"))  # before there is anything to decide
     servers = resolve_bootstrap_servers(settings)
     report = ensure_topics(servers, settings)
@@ -148,6 +157,22 @@ def _supervise(processes: int, settings: Settings, instance_id: str | None, metr
         commands.append([sys.executable, "-m", "streams.cli", *sys.argv[1:], *own])
     # A worker ends itself when its stop takes too long; the rest is for its last breath.
     sys.exit(asyncio.run(supervise(commands, LaneSettings.stop_timeout_seconds + _STOP_MARGIN_SECONDS)))
+
+
+def _check_places(settings: Settings, metrics_host: str, metrics_port: int) -> None:
+    """A worker that runs finds nothing wrong with these but what is in doubt; here they are usage. Raises UsageError."""
+    if metrics_port:
+        listen(metrics_host, metrics_port, "metrics cannot be served", "--metrics-host or --metrics-port").close()
+    if settings.store != ROCKSDB:
+        return
+    folder = settings.worker_state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(
+            f"the state folder {folder} cannot be written ({error.strerror}). Name another one with --state."
+        ) from error
 
 
 def _check_group(servers: str, settings: Settings) -> None:

@@ -203,8 +203,8 @@ def test_a_taken_metrics_port_is_named(installation: Installation) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         code, _, err = installation.run("worker", "--metrics-port", str(taken.getsockname()[1]))
-    assert code == 1
-    assert err.count("worker stops: cannot serve metrics on") == 1
+    assert code == 2
+    assert err.count("error: metrics cannot be served on") == 1
     assert "--metrics-port" in err
 
 

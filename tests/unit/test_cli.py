@@ -5,11 +5,14 @@ import subprocess
 import sys
 import types
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import click
 import pytest
+from prometheus_client import CollectorRegistry
 
 from streams import cli
+from streams.commands.textfile import write_textfile
 from streams.settings import ProblemError, UsageError
 
 
@@ -91,6 +94,38 @@ def test_an_unknown_option_shows_the_usage(monkeypatch: pytest.MonkeyPatch, caps
     errors = capsys.readouterr().err
     assert errors.startswith("Usage: pathway-billing broker")
     assert "error: No such option '--nonsense'" in errors or "error: No such option: --nonsense" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("worker --metrics-host 192.0.2.1 --metrics-port 9100", "metrics cannot be served on 192.0.2.1:9100"),
+        ("worker --state /dev/null/state", "the state folder /dev/null/state cannot be written"),
+        ("sweep --textfile /no/such/folder/x.prom", "its folder is missing"),
+        ("verify --textfile /no/such/folder/x.prom", "its folder is missing"),
+        ("dead-letters count --textfile /no/such/folder/x.prom", "its folder is missing"),
+        ("console --database mysql://host/name", "named by a URL such as"),
+        (
+            "next-billable --ledger --database mysql://host/name --patient p --npi 1234567893 --from 2024-01-02",
+            "named by a URL such as",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_bad_usage_and_said_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("PATHWAY_BILLING_DATA", str(tmp_path))
+    assert run_main(monkeypatch, *arguments.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_in_the_end_is_bad_usage_too(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot write metrics"):
+        write_textfile(tmp_path / "gone" / "x.prom", CollectorRegistry())
 
 
 def test_a_report_of_some_dead_letters_is_not_taken_for_one_of_all(

@@ -133,12 +133,12 @@ def test_somebody_elses_database_is_left_alone(database_url: str) -> None:
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE mine (n INTEGER)"))
         engine.dispose()
-        with pytest.raises(LedgerError, match="tables of something else"):
+        with pytest.raises(LedgerUnavailableError, match="tables of something else"):
             open_database(database_url)
     else:
         with open_database(database_url) as database, database.write() as connection:
             connection.execute(text("DROP TABLE ledger_migrations"))
-        with pytest.raises(LedgerError, match="tables of something else"):
+        with pytest.raises(LedgerUnavailableError, match="tables of something else"):
             open_database(database_url)
 
 
@@ -151,14 +151,14 @@ def test_there_is_nothing_to_read_before_it_is_made(database_url: str) -> None:
     "url", ["", "ledger.sqlite", "sqlite://", "sqlite:///:memory:", "mysql://host/name", "postgresql://host:port/name"]
 )
 def test_what_is_no_database_is_told(url: str) -> None:
-    with pytest.raises(LedgerError, match="named by a URL such as"):
+    with pytest.raises(LedgerUnavailableError, match="named by a URL such as"):
         open_database(url)
 
 
 def test_a_file_that_is_no_database_and_a_folder_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "text.sqlite"
     path.write_text("This is no database at all, but long enough to be looked at." * 100)
-    with pytest.raises(LedgerError, match="is not an SQLite database"):
+    with pytest.raises(LedgerUnavailableError, match="is not an SQLite database"):
         open_database(f"sqlite:///{path}")
     with pytest.raises(LedgerUnavailableError, match="its folder is missing"):
         open_database(f"sqlite:///{tmp_path / 'missing' / 'ledger.sqlite'}")
