@@ -377,7 +377,9 @@ class EmbeddedBroker:
         if isinstance(error, DownloadError):
             return KafkaUnavailableError(str(error))
         where = Path(error.filename or self.data_dir)
-        elsewhere = "--data" if where.is_relative_to(self.data_dir) else "XDG_CACHE_HOME"
+        # a folder that could not be made is named by the first above it that is missing
+        of_data = where.is_relative_to(self.data_dir) or self.data_dir.is_relative_to(where)
+        elsewhere = "--data" if of_data else "XDG_CACHE_HOME"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return DiskFullError(f"no space left on the disk of {where}. Free some, or use another disk ({elsewhere}).")
         return DataFolderUnusableError(

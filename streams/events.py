@@ -355,11 +355,12 @@ def _fact_of_line(line: bytes | str) -> Fact | None:
         text = (line if isinstance(line, str) else line.decode()).removeprefix("\ufeff")  # a byte order mark
         if not text.strip():
             return None
-        event = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        # without its end, which an error at the end of the line would take for a line of its own
+        event = json.loads(text.rstrip("\r\n"), object_pairs_hook=_object, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise BadEvent("", "is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise BadEvent("", f"is not JSON: {error.msg} at column {error.colno}") from None
+        raise BadEvent("", f"is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}") from None
     except ValueError:
         raise BadEvent("", "holds a number with too many digits") from None
     except RecursionError:

@@ -18,7 +18,7 @@ from projections.topic_reader import LogUnavailableError
 from streams.adjudication.decisions import Decision
 from streams.console import decision_table, masked, plain_row, summary
 from streams.events import DECISIONS_TOPIC, decision_to_json
-from streams.settings import ProblemError, Settings, kafka_options, resolve_bootstrap_servers
+from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
 
 @click.command("decisions")
@@ -33,6 +33,8 @@ def command(current: bool, patient: str | None, follow: bool, reveal: bool, as_j
 
     Only committed records are read. The table shows what each version changed; with --current, what is paid now.
     """
+    if patient == "":
+        raise UsageError("--patient names nobody: give a patient's id, or leave it out.")
     servers = resolve_bootstrap_servers(settings)
     form = Form(as_json, None if patient else str if reveal else masked)
     try:

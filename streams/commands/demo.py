@@ -81,7 +81,9 @@ def _perform(
     stage: Stage, facts: list[Fact], expected: Expectation, per_second: float, console: Console, keep: bool
 ) -> None:
     """The whole play. Raises ProblemError when what came out of Kafka is not what should have."""
-    console.print(f"A year of {len(expected.patients):,} patients: {len(facts):,} facts. Starting Apache Kafka.")
+    given = stage.settings.bootstrap_servers
+    opening = f"Using the Kafka on {given}." if given else "Starting Apache Kafka."
+    console.print(f"A year of {len(expected.patients):,} patients: {len(facts):,} facts. {opening}")
     stage.open_kafka()
     servers, timeout_seconds = stage.bootstrap_servers, stage.settings.request_timeout_seconds
     with (

@@ -95,13 +95,15 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
         text = data.decode().removeprefix("\ufeff")
         if not text.strip():
             return None
-        found = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        # without its end, which an error at the end of a line would take for a line of its own
+        found = json.loads(text.rstrip("\r\n"), parse_float=Decimal, parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise Unreadable("is not UTF-8") from None
     except json.JSONDecodeError as error:
         if text.lstrip().startswith("<"):
             raise Unreadable("is not JSON but looks like XML; have the resources sent as JSON") from None
-        raise Unreadable(f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        what = error.msg.removesuffix(" at")
+        raise Unreadable(f"is not JSON: {what} at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError, InvalidOperation):
         raise Unreadable("is nested too deeply, or holds a number with too many digits") from None
     if not isinstance(found, dict):

@@ -98,6 +98,8 @@ def test_a_data_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataFolderUnusableError, match=r"file/data.*--data"):
         EmbeddedBroker(tmp_path / "file" / "data").start()
+    with pytest.raises(DataFolderUnusableError, match=r"cannot write /proc/none.*\(--data\)"):
+        EmbeddedBroker(Path("/proc/none/broker")).start()
 
 
 def test_a_stale_broker_file_counts_for_nothing(broker: EmbeddedBroker, tmp_path: Path) -> None:

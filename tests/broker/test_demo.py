@@ -87,6 +87,7 @@ def test_a_kafka_that_does_not_answer_is_named(tmp_path: Path) -> None:
     done = command_line.run("demo", "--bootstrap-servers", "127.0.0.1:1", home=tmp_path)
     assert done.returncode == 2
     assert "no Kafka answers on 127.0.0.1:1" in done.stderr
+    assert "Starting Apache Kafka" not in done.stdout
     assert_nothing_is_left(tmp_path)
 
 

@@ -128,6 +128,13 @@ def test_a_report_that_cannot_be_written_in_the_end_is_bad_usage_too(tmp_path: P
         write_textfile(tmp_path / "gone" / "x.prom", CollectorRegistry())
 
 
+def test_a_patient_without_an_id_is_not_taken_for_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, "decisions", "--patient", "") == 2
+    assert "--patient names nobody" in capsys.readouterr().err
+
+
 def test_a_report_of_some_dead_letters_is_not_taken_for_one_of_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -221,6 +221,9 @@ class TestJsonLines:
         [
             (b"not json", "", "is not JSON: Expecting value at column 1"),
             (b'{"type": "pend-expired"', "", "is not JSON"),
+            (b'{"a": 1\n', "", "is not JSON: Expecting ',' delimiter at column 8"),
+            (b'{"a": 1\r\n', "", "is not JSON: Expecting ',' delimiter at column 8"),
+            (b'{"a": "b\n', "", "is not JSON: Unterminated string starting at column 7"),
             (b'{"type": "pend-expired"} {}', "", "is not JSON"),
             (b'{"a": NaN}', "", "is not JSON: NaN"),
             (b'{"a": -Infinity}', "", "is not JSON: NaN"),

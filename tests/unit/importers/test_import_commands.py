@@ -64,6 +64,7 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
     assert run("import-837", text="no X12").return_value == 2
     assert run("import-fhir", text=json.dumps(resource(), default=float)).return_value == 0
     assert run("import-fhir", text="[").return_value == 2
+    assert "at line 1, column 8" in run("import-fhir", text='{"a": 1\n').stderr
 
 
 @pytest.mark.parametrize(
