@@ -1,10 +1,12 @@
 """`pathway-billing acls`: what each role must be allowed on a Kafka that asks."""
 
 import json
+import re
+from ipaddress import ip_address
 
 import click
 
-from streams.acls import OPERATOR, PUBLISHER, ROLES, Access, accesses, commands, grant
+from streams.acls import PAYMENTS, PROJECTIONS, PUBLISHER, ROLES, Access, accesses, commands, grant
 from streams.settings import (
     CLIENT_SETTINGS,
     ProblemError,
@@ -16,6 +18,22 @@ from streams.settings import (
 from streams.topics import INPUT_TOPICS, admin_client
 
 
+def _principal(_context: click.Context, _parameter: click.Parameter, given: str | None) -> str | None:
+    if given is not None and not re.fullmatch(r"[A-Za-z]+:.+", given):
+        raise click.BadParameter("must be of the form TYPE:NAME, such as User:intake.")
+    return given
+
+
+def _host(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    """Kafka compares it with the address of a connection: a name would never be one."""
+    try:
+        if given != "*":
+            ip_address(given)
+    except ValueError:
+        raise click.BadParameter("must be an IP address, or * for any.") from None
+    return given
+
+
 @click.command("acls")
 @click.option(
     "--role",
@@ -24,8 +42,15 @@ from streams.topics import INPUT_TOPICS, admin_client
     multiple=True,
     help="Whose; may be given several times.  [default: all]",
 )
-@click.option("--principal", help="Who has the one role that is named.  [default: User: and the role's name]")
-@click.option("--host", default="*", show_default=True, help="From where: one address, or * for any.")
+@click.option(
+    "--principal",
+    metavar="TYPE:NAME",
+    callback=_principal,
+    help="Who has the one role that is named.  [default: User: and the role's name]",
+)
+@click.option(
+    "--host", default="*", show_default=True, callback=_host, help="From where: one IP address, or * for any."
+)
 @click.option(
     "--topic",
     "topics",
@@ -62,14 +87,10 @@ def command(
         raise UsageError("--principal says who has one role: name it with --role, once.")
     if topics and PUBLISHER not in (roles or ROLES):
         raise UsageError("--topic is for the role publisher.")
+    if group and not {PAYMENTS, PROJECTIONS} & set(roles or ROLES):
+        raise UsageError("--group is for the roles payments and projections.")
     wanted = {
-        role: accesses(
-            role,
-            settings.app_id,
-            topics=topics or INPUT_TOPICS,
-            group=None if role in (PUBLISHER, OPERATOR) else group,
-        )
-        for role in roles or ROLES
+        role: accesses(role, settings.app_id, topics=topics or INPUT_TOPICS, group=group) for role in roles or ROLES
     }
     whose = {role: principal or f"User:{role}" for role in wanted}
     if applied:

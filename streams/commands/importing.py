@@ -34,6 +34,7 @@ from streams.settings import (
 Read = Callable[[BinaryIO, Terms, FileReport], Iterator[Claim]]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_WHOLE_BP = 10_000  # of a fee: a member pays no more than all of it
 _KEY_VARIABLE = f"{ENVIRONMENT_PREFIX}MEMBER_KEY_FILE"
 
 
@@ -58,7 +59,10 @@ class _CostShare(click.ParamType):
         parts = str(value).split(",")
         if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 16 for part in parts):
             self.fail("must be three whole numbers: cents, cents and basis points, such as 1000,0,2000", param, ctx)
-        return CostShare(*(int(part) for part in parts))
+        share = CostShare(*(int(part) for part in parts))
+        if share.coinsurance_bp > _WHOLE_BP:
+            self.fail(f"coinsurance is {_WHOLE_BP} basis points (100 %) at most", param, ctx)
+        return share
 
 
 class _Group(click.ParamType):
@@ -310,10 +314,11 @@ def _cost_shares(path: Path) -> dict[str, CostShare]:
                 not isinstance(patient_id, str)
                 or not patient_id
                 or not all(type(one) is int and one >= 0 for one in amounts)
+                or CostShare(*amounts).coinsurance_bp > _WHOLE_BP
             ):
                 raise UsageError(
                     f"--cost-shares: {path}: line {number}: must be a JSON object with patient_id and "
-                    f"{', '.join(CostShare._fields)}, whole numbers from 0 upwards"
+                    f"{', '.join(CostShare._fields)}, whole numbers from 0 upwards (coinsurance_bp: to {_WHOLE_BP})"
                 )
             if found.setdefault(patient_id, CostShare(*amounts)) != CostShare(*amounts):
                 raise UsageError(f"--cost-shares: {path}: line {number}: patient {masked(patient_id)} stands twice")

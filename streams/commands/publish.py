@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -25,12 +26,26 @@ from streams.settings import ProblemError, Settings, UsageError, kafka_options, 
 MOST_FACTS_IN_MEMORY = 250_000
 SOURCE = "/pathway-billing/publish"
 STANDARD_INPUT = "-"
+_URI_REFERENCE = re.compile(r"(?:[\w.~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", re.ASCII)
+
+
+def _uri_reference(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    """What CloudEvents demands; the facts bear it for ever."""
+    if not _URI_REFERENCE.fullmatch(given):
+        raise click.BadParameter("must be a URI reference without spaces, such as /portal/7.")
+    return given
 
 
 @click.command("publish")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--source", default=SOURCE, show_default=True, help="Who publishes, as a URI reference (ce_source).")
+@click.option(
+    "--source",
+    default=SOURCE,
+    show_default=True,
+    callback=_uri_reference,
+    help="Who publishes, as a URI reference (ce_source).",
+)
 @click.option(
     "--progress",
     "progress_file",

@@ -18,6 +18,10 @@ class Unreadable(Exception):
     """A resource that cannot be read; the sentence holds none of its content."""
 
 
+class NoResource(Unreadable):
+    """JSON that is no resource."""
+
+
 class BadValue(Exception):
     """A value at a path of a resource that cannot be used."""
 
@@ -44,9 +48,9 @@ def read_resources(file: BinaryIO) -> Iterator[Read]:
     except Unreadable as bad:
         try:
             found = _parsed(first + file.read(LARGEST_RESOURCE_BYTES + 1 - len(first)))
-        except Unreadable:
+        except Unreadable as whole:
             if not _goes_on_with_a_resource(file, first):
-                raise
+                raise (bad if isinstance(bad, NoResource) else whole) from None
             yield Read(1, bad)
         else:
             if found is not None:
@@ -78,7 +82,7 @@ def _goes_on_with_a_resource(file: BinaryIO, first: bytes) -> bool:
     except Unreadable:
         return False
     file.seek(begin)
-    return found is not None and "resourceType" in found
+    return found is not None
 
 
 def _skip_line(file: BinaryIO, line: bytes) -> None:
@@ -88,7 +92,7 @@ def _skip_line(file: BinaryIO, line: bytes) -> None:
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
-    """A JSON object; None for a blank line. Amounts come as Decimal. Raises Unreadable."""
+    """A resource as a JSON object; None for a blank line. Amounts come as Decimal. Raises Unreadable."""
     if len(data) > LARGEST_RESOURCE_BYTES:
         raise Unreadable(f"a resource has more than {LARGEST_RESOURCE_BYTES:,} bytes; split it, or use NDJSON")
     try:
@@ -106,8 +110,8 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
         raise Unreadable(f"is not JSON: {what} at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError, InvalidOperation):
         raise Unreadable("is nested too deeply, or holds a number with too many digits") from None
-    if not isinstance(found, dict):
-        raise Unreadable("must be a JSON object with a resourceType")
+    if not isinstance(found, dict) or "resourceType" not in found:
+        raise NoResource("must be a JSON object with a resourceType")
     return found
 
 

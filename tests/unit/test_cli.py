@@ -123,6 +123,36 @@ def test_a_place_that_cannot_be_used_is_bad_usage_and_said_before_any_work(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("publish", "-", "--source", ""), "must be a URI reference"),
+        (("publish", "-", "--source", "a b"), "must be a URI reference"),
+        (("publish", "-", "--source", "/50%"), "must be a URI reference"),
+        (("acls", "--role", "payments", "--principal", "nonsense"), "must be of the form TYPE:NAME"),
+        (("acls", "--host", ""), "must be an IP address"),
+        (("acls", "--host", "broker.example"), "must be an IP address"),
+        (("acls", "--role", "publisher", "--group", "g"), "--group is for the roles payments and projections"),
+        (("acls", "--role", "worker", "--topic", "claim-received"), "--topic is for the role publisher"),
+    ],
+)
+def test_a_value_that_would_do_nothing_good_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert run_main(monkeypatch, *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_acls_for_a_principal_from_one_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = "acls --role payments --principal User:pay --host 10.0.0.5 --group pay"
+    assert run_main(monkeypatch, *arguments.split()) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert all("--allow-principal User:pay --allow-host 10.0.0.5" in line for line in lines)
+    assert any(line.endswith("--group pay") for line in lines)
+
+
 def test_a_report_that_cannot_be_written_in_the_end_is_bad_usage_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write metrics"):
         write_textfile(tmp_path / "gone" / "x.prom", CollectorRegistry())

@@ -64,6 +64,9 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
     assert run("import-837", text="no X12").return_value == 2
     assert run("import-fhir", text=json.dumps(resource(), default=float)).return_value == 0
     assert run("import-fhir", text="[").return_value == 2
+    other = run("import-fhir", text='{"type": "claim-received"}\n{"type": "claim-received"}\n')
+    assert other.return_value == 2
+    assert "must be a JSON object with a resourceType" in other.stderr
     assert "at line 1, column 8" in run("import-fhir", text='{"a": 1\n').stderr
 
 
@@ -73,6 +76,7 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
         (["--member-ids-are-tokens"], "exclude each other"),
         (["--received-date", "2024-02-30"], "must be a date that exists"),
         (["--cost-share", "1,2"], "must be three whole numbers"),
+        (["--cost-share", "0,0,10001"], "10000 basis points (100 %) at most"),
         (["--group", "PPO"], "GROUP=PLAN"),
         (["--component-separator", "ab"], "must be one character"),
         (["--report", "/no/such/folder/report.json"], "cannot be written"),
@@ -100,8 +104,9 @@ def test_cost_shares_by_member(run: Any, tmp_path: Path) -> None:
     result = run("import-837", "--cost-shares", shares, text=x12.one_claim())
     assert json.loads(result.stdout)["cost_share"] == share
     assert "cost share taken" not in result.stderr
-    shares.write_text('{"patient_id": "x"}\n')
-    assert "line 1" in str(run("import-837", "--cost-shares", shares, text=x12.one_claim()).exception)
+    for bad in ({"patient_id": "x"}, {"patient_id": "x", **share, "coinsurance_bp": 10_001}):
+        shares.write_text(json.dumps(bad) + "\n")
+        assert "line 1" in str(run("import-837", "--cost-shares", shares, text=x12.one_claim()).exception)
 
 
 def test_a_bulk_export_of_several_files(run: Any, tmp_path: Path) -> None:
