@@ -14,6 +14,11 @@ class ReasonWords(NamedTuple):
     change: str = ""
 
 
+# the decision's own date was right when it was decided; a line that was paid since may have closed it
+_A_LATER_SERVICE: Final = (
+    "a service far enough from all that is paid; from when on, as things are on record now, stands below"
+)
+
 REASONS: Final = {
     "PAID": ReasonWords("Payable"),
     "VOIDED": ReasonWords("Void or replaced"),
@@ -69,8 +74,8 @@ REASONS: Final = {
         "an agreement of the ordering provider that covers the service date, and then a re-adjudication",
     ),
     "S0353_ONCE": ReasonWords("S0353 is paid already", "a void of the S0353 that was paid; it is paid once"),
-    "WITHIN_30_OF_S0353": ReasonWords("Too close to a paid S0353", "a service from the date above on"),
-    "WITHIN_30_OF_S0354": ReasonWords("Too close to a paid S0354", "a service from the date above on"),
+    "WITHIN_30_OF_S0353": ReasonWords("Too close to a paid S0353", _A_LATER_SERVICE),
+    "WITHIN_30_OF_S0354": ReasonWords("Too close to a paid S0354", _A_LATER_SERVICE),
     "CALENDAR_MONTH": ReasonWords("An S0354 of that month is paid", "a service in another calendar month"),
     "MAX_MONTHS": ReasonWords(
         "All months of the order are used", "a version of the order with more months, or another order"

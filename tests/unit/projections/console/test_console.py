@@ -104,6 +104,23 @@ def test_every_line_has_a_page_that_a_fresh_fold_agrees_with(client: TestClient,
         assert decision.patient_id not in answer.text
 
 
+def test_a_date_that_was_right_when_it_was_decided_is_not_promised_any_more(tmp_path: Path) -> None:
+    """The decision says from 2024-02-07 on; a line that was paid since keeps that day closed."""
+    refused = s_line("B", "S0354", "2024-02-06", received_date="2024-02-10")
+    paid = s_line("C", "S0354", "2024-02-07", received_date="2024-02-11")
+    facts = [agreement(), order(), start(), s_line("A", "S0353", "2024-01-08"), refused, paid]
+    log = MemoryLog.of_facts(fact_from_json(fact) for fact in facts)
+    (decision,) = (it for it in log.decisions if it.claim_id == "B")
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    with open_database(url) as database:
+        Projector(database, log.reader()).project_to_end()  # type: ignore[arg-type]
+    with client_of(url, tmp_path / "r") as client:
+        answer = client.get(f"/decisions/{decision.decision_id}")
+    assert iso(decision.next_payable_date or 0) == "2024-02-07"
+    assert "S0354 from</span> 2024-03-08" in answer.text
+    assert "from when on, as things are on record now, stands below" in answer.text
+
+
 def test_an_older_version_leads_to_the_line_and_says_so(client: TestClient, log: MemoryLog) -> None:
     second = next(decision for decision in log.decisions if decision.version > 1)
     answer = client.get(f"/decisions/{second.supersedes}")
