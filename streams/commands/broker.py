@@ -49,7 +49,8 @@ def command(settings: Settings, port: int, controller_port: int, heap_mb: int) -
     """Run the embedded Apache Kafka until stopped (Ctrl-C or SIGTERM).
 
     It listens on 127.0.0.1 only and keeps its records in the data folder, where the next start finds them again. Kafka is
-    fetched from Maven Central on first use.
+    fetched from Maven Central on first use, or from the mirror at the address in PATHWAY_BILLING_MAVEN_REPOSITORY; or it is taken
+    from the folder of jars in PATHWAY_BILLING_KAFKA_JARS (libs of an unpacked Apache Kafka).
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

@@ -1,6 +1,7 @@
 """`pathway-billing console`: the web pages that say why a line was paid, denied or bundled, and when it can be billed next."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,7 @@ def command(
     policy_file: Path | None,
     settings: Settings,
 ) -> None:
-    """Serve the console over the ledger, which `pathway-billing project --follow` keeps up to date. Ends with Ctrl-C.
+    """Serve the console over the ledger, which `pathway-billing project --follow` keeps up to date. Ends with Ctrl-C or SIGTERM.
 
     It listens on this machine alone unless people have to say who they are: by a token of their own, or by the user header of a
     proxy that is named.
@@ -112,6 +113,8 @@ def command(
         f"console: http://{named}:{listening.getsockname()[1]}/  (ledger {shown(settings.database_url)}; Ctrl-C ends it)"
     )
     sys.stdout.flush()
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops, and then sends on the signal that it got
+        signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.Server(config).run(sockets=[listening])
 
 

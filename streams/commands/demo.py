@@ -208,8 +208,8 @@ def _verdict(board: Scoreboard) -> str:
     refused = board.refused.total()
     return (
         f"\nChecked: the {len(board.current):,} current decisions on Kafka are those of an offline fold of the same "
-        f"{board.facts:,} facts, line by line; the {refused:,} refused facts are in the dead letters; "
-        f"all changes add up to the {dollars(board.current.paid_cents)} that are paid now; "
+        f"{board.facts:,} facts, line by line; the {refused:,} refused {'fact is' if refused == 1 else 'facts are'} in "
+        f"the dead letters; all changes add up to the {dollars(board.current.paid_cents)} that are paid now; "
         "and the ledger's SQL tables say the same."
     )
 

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 import click
@@ -42,7 +43,8 @@ def command(patients: int, seed: int, output: str) -> None:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         raise
     except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}. Choose another file with --output.") from error
+        where = "standard output" if output == "-" else output
+        raise UsageError(f"cannot write {where}: {error.strerror}. Choose another file with --output.") from error
     if sys.stderr.isatty():
         took = time.perf_counter() - began
         click.echo(f"{facts:,} facts of {patients:,} patients (seed {seed}) in {took:.1f} s", err=True)
@@ -58,8 +60,19 @@ def _write(facts: Iterator[Fact], file: BinaryIO) -> int:
 
 @contextmanager
 def _opened(output: str) -> Iterator[BinaryIO]:
+    """Where the facts go. A file gets its name when it is whole: a part of a year looks like a year."""
+    path = Path(output)
     if output == "-":
         yield sys.stdout.buffer
-    else:
-        with open(output, "wb") as file:
+    elif path.exists() and not path.is_file():  # a pipe or a device
+        with path.open("wb") as file:
             yield file
+    else:
+        path = path.resolve()  # what a link leads to is written, not the link
+        partial = path.with_name(path.name + ".partial")
+        try:
+            with partial.open("wb") as file:
+                yield file
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

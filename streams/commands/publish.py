@@ -144,9 +144,9 @@ def _checked(path: Path, source: str, progress: Progress) -> _Checked:
                 behind_first = lines.bytes_read
     if not bad.count:
         return _Checked(path, facts, first, behind_first, state, lines.sha256.hexdigest())
-    raise UsageError(
-        "\n".join((*bad.named(path), "nothing was published: correct these lines and run the command again"))
-    )
+    for sentence in bad.named(path):
+        click.echo(f"error: {sentence}", err=True)
+    raise UsageError("nothing was published: correct these lines and run the command again")
 
 
 class _FileChangedError(Exception):

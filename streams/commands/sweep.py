@@ -158,7 +158,9 @@ def _print(found: Sweep, as_of: int, *, dry_run: bool, reveal: bool) -> None:
             )
     what = "would be expired" if dry_run else "expired"
     awaited = f", {found.awaited:,} of them expired before and not decided yet" if found.awaited else ""
-    click.echo(f"{len(found.overdue):,} pends {what} as of {iso(as_of)}; {found.pended:,} claims were pended{awaited}")
+    pends = f"{len(found.overdue):,} pend{'' if len(found.overdue) == 1 else 's'}"
+    claims = f"{found.pended:,} {'claim was' if found.pended == 1 else 'claims were'} pended"
+    click.echo(f"{pends} {what} as of {iso(as_of)}; {claims}{awaited}")
 
 
 def _json(found: Sweep, as_of: int, *, published: bool, reveal: bool) -> dict[str, object]:

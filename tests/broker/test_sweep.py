@@ -50,7 +50,7 @@ def test_a_pend_expires_when_its_limit_is_over_and_once(system: BillingSystem) -
     ((_, version, _), _) = current(system, "pt-0001")
     before = expired_facts(system)
     done = system.run("sweep", "--as-of", LAST_DAY)
-    assert done.stdout == "0 pends expired as of 2024-02-21; 1 claims were pended\n", done.stderr
+    assert done.stdout == "0 pends expired as of 2024-02-21; 1 claim was pended\n", done.stderr
     done = system.run("sweep", "--as-of", FIRST_DAY_OVER, "--dry-run")
     assert "received 2024-02-01, 21 days ago; the limit is 20" in done.stdout
     assert "pt-0001" not in done.stdout
@@ -84,7 +84,7 @@ def test_sweeping_again_and_again_until_stopped(system: BillingSystem) -> None:
     before = expired_facts(system)
     with system.start("sweep", "--every", "1s") as sweeping:
         assert sweeping.stdout is not None
-        assert sweeping.stdout.readline().startswith("1 pends expired as of ")  # today: long over
+        assert sweeping.stdout.readline().startswith("1 pend expired as of ")  # today: long over
         assert not system.wait_decided().findings.first
         later = [sweeping.stdout.readline() for _ in range(2)]
         assert all(line.startswith("0 pends expired") for line in later)
@@ -98,10 +98,10 @@ def test_a_pend_that_expired_and_is_not_decided_yet_is_not_expired_again(system:
     before = expired_facts(system)
     system.workers[-1].send_signal(signal.SIGTERM)
     assert system.workers[-1].wait(timeout=30) == 0
-    assert system.run("sweep", "--as-of", FIRST_DAY_OVER).stdout.startswith("1 pends expired")
+    assert system.run("sweep", "--as-of", FIRST_DAY_OVER).stdout.startswith("1 pend expired")
     done = system.run("sweep", "--as-of", FIRST_DAY_OVER)
     assert done.stdout == (
-        "0 pends expired as of 2024-02-22; 1 claims were pended, 1 of them expired before and not decided yet\n"
+        "0 pends expired as of 2024-02-22; 1 claim was pended, 1 of them expired before and not decided yet\n"
     )
     assert expired_facts(system) == before + 1
     system.start_worker()

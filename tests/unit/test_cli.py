@@ -11,6 +11,7 @@ import click
 import pytest
 from prometheus_client import CollectorRegistry
 
+from deploy.kafka_distribution import JARS_VARIABLE, MIRROR_VARIABLE
 from streams import cli
 from streams.commands.textfile import write_textfile
 from streams.settings import ProblemError, UsageError
@@ -87,6 +88,28 @@ def test_what_ends_a_command_is_told_by_exit_code_and_one_sentence(
     monkeypatch.setitem(cli.COMMANDS, "probe", "For this test")
     assert run_main(monkeypatch, "probe") == exit_code
     assert capfd.readouterr().err.strip("\n") == sentence.strip("\n")
+
+
+def test_where_the_brokers_kafka_comes_from_can_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(monkeypatch, "broker", "--help") == 0
+    told = capsys.readouterr().out
+    operating = (Path(cli.__file__).parents[1] / "docs" / "operating.md").read_text(encoding="utf-8")
+    for variable in (JARS_VARIABLE, MIRROR_VARIABLE):
+        assert variable in told
+        assert variable in operating
+
+
+def test_each_bad_line_is_an_error_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "facts.jsonl").write_text("{}\n?\n")
+    for command in ("publish", "adjudicate"):
+        assert run_main(monkeypatch, command, str(tmp_path / "facts.jsonl")) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 3
+        assert all(line.startswith("error: ") for line in lines)
 
 
 def test_an_unknown_option_shows_the_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from streams.adjudication.days import day_from_iso
 from streams.adjudication.facts import PendExpired
+from streams.commands.sweep import _print
 from streams.policy_files import load_policy
 from streams.runtime.processor import InputRecord
-from streams.sweep import Pend, age_group, expired_claims, pended_claims, waiting_claims
+from streams.sweep import Pend, Sweep, age_group, expired_claims, pended_claims, waiting_claims
 from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, PEND_EXPIRED
 from tests import facts
 from tests.unit.verification.system import System
@@ -73,3 +74,13 @@ def test_a_claim_is_pended_while_a_line_of_it_is() -> None:
     system.play(facts.pend_expired("A"))
     assert not pended_claims(system.topics[BILLING_DECISIONS])
     assert expired_claims(system.topics[PEND_EXPIRED]) == {KEY}
+
+
+def test_one_is_told_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    pends = overdue(claims(received("2024-02-01")), "2024-03-01")
+    for found in (Sweep(pends, 1, 0, {}), Sweep([], 2, 0, {})):
+        _print(found, day_from_iso("2024-03-01"), dry_run=False, reveal=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "1 pend expired as of 2024-03-01; 1 claim was pended",
+        "0 pends expired as of 2024-03-01; 2 claims were pended",
+    ]

@@ -1,9 +1,12 @@
 """The live view fits every terminal that it is shown on."""
 
+from collections import Counter
+
 import pytest
 from rich.console import Console
 
 from streams.adjudication.offline import OfflineEngine
+from streams.commands import demo
 from streams.demo.check import expect
 from streams.demo.scoreboard import Rate, Scoreboard
 from streams.demo.screen import plain_line, plain_report, view
@@ -57,3 +60,11 @@ def test_a_rate_is_of_the_last_seconds() -> None:
     rate.note(10.0, 900)
     rate.note(13.0, 900)
     assert rate.per_second == 0
+
+
+@pytest.mark.parametrize(("refused", "told"), [(1, "the 1 refused fact is in"), (2, "the 2 refused facts are in")])
+def test_the_verdict_counts_as_people_do(
+    board: Scoreboard, monkeypatch: pytest.MonkeyPatch, refused: int, told: str
+) -> None:
+    monkeypatch.setattr(board, "refused", Counter([(None, "INVALID")] * refused))
+    assert told in demo._verdict(board)

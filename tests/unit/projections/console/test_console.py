@@ -4,7 +4,12 @@ import asyncio
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from datetime import date, timedelta
 from html import unescape
@@ -259,7 +264,9 @@ def test_ids_are_masked_until_revealed_and_the_log_says_who(
     assert decision.patient_id not in (tmp_path / "reveals.jsonl").read_text()
     assert os.stat(tmp_path / "reveals.jsonl").st_mode & 0o077 == 0
     client.post(f"{page}/hide")
-    assert decision.patient_id not in client.get(page).text
+    hidden = client.get(page).text
+    assert decision.patient_id not in hidden
+    assert "Logged under the name local (no sign-in)." in hidden
 
 
 def test_nothing_is_revealed_without_the_log(url: str, current: list[Decision], tmp_path: Path) -> None:
@@ -495,6 +502,19 @@ def test_the_command_says_that_its_port_is_taken(tmp_path: Path) -> None:
         result = CliRunner().invoke(cli, ["console", "--port", str(port), "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use). Choose another --port" in result.output
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_that_is_stopped_has_done_its_work(asked: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "streams.cli", "console", "--port", "0", "--data", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as console:
+        assert console.stdout is not None
+        address = console.stdout.readline().split()[1]
+        with pytest.raises(urllib.error.HTTPError, match="503"):  # it serves: there is no ledger
+            urllib.request.urlopen(f"{address}healthz", timeout=10)
+        console.send_signal(asked)
+        _, errors = console.communicate(timeout=10)
+    assert (console.returncode, errors) == (0, "")
 
 
 class Asking:
