@@ -23,7 +23,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/compiled: $(VENV)/installed $(wildcard streams/adjudication/*.py streams/agents/*.py schemas/*.avsc) streams/runtime/inbox.py schemas/codec.py schemas/wire.py streams/events.py streams/compiling.py streams/training.py
+$(VENV)/compiled: $(VENV)/installed $(wildcard streams/adjudication/*.py streams/agents/*.py schemas/*.avsc) streams/runtime/inbox.py streams/partitioner.py schemas/codec.py schemas/wire.py streams/events.py streams/compiling.py streams/training.py
 	@$(BIN)/python -m streams.compiling || echo "not compiled (a C compiler is needed): the rules and the codec run interpreted, at less than half the speed"
 	@touch $@
 

@@ -45,11 +45,12 @@ def create_billing_app(settings: LaneSettings, policy: Policy, *, cache_claims: 
     `cache_claims` bounds the claims of decoded patients in memory, over all lanes.
     """
     start_metrics(policy)
-    book = AgreementBook()
+    book = AgreementBook(settings.partitions)
     follower = ReferenceFollower(
         settings.bootstrap_servers, PROVIDER_AGREEMENT, book.take, settings.security, prepare=schemas_known
     )
-    adjudicators = AdjudicatorFactory(book, follower, policy, cache_claims // settings.partitions)
+    partitions = settings.partitions
+    adjudicators = AdjudicatorFactory(book, follower, policy, cache_claims // partitions, partitions)
     return create_app(settings, adjudicators, followers=[follower])
 
 

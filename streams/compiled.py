@@ -24,6 +24,7 @@ BESIDE_THE_RULES = (
     *("schemas/codec.py", "schemas/wire.py", "streams/events.py"),  # between bytes and values
     *(f"streams/agents/{name}.py" for name in ("adjudicator", "intake", "patient_state", "tally")),
     "streams/runtime/inbox.py",
+    "streams/partitioner.py",
 )
 """What runs for every fact and is compiled with the rules."""
 

@@ -81,9 +81,10 @@ def published(log: CommittedLog, request_id: str) -> Published:
     """What was published of a request before."""
     request: Request | None = None
     patients: set[str] = set()
-    for partition in range(log.partitions((READJUDICATION_REQUESTED,))[READJUDICATION_REQUESTED]):
+    partitions = log.partitions((READJUDICATION_REQUESTED,))[READJUDICATION_REQUESTED]
+    for partition in range(partitions):
         for record in log.read_all(READJUDICATION_REQUESTED, partition):
-            fact = accept(record)
+            fact = accept(record, partitions)
             if isinstance(fact, ReadjudicationRequested) and fact.event_id.startswith(f"{request_id}:"):
                 request = request or Request(request_id, fact.requested_by, fact.reason, fact.agreements_through)
                 patients.add(fact.patient_id)
@@ -98,6 +99,6 @@ def _claims_and_orders(
     for topic, partitions in log.partitions(topics).items():
         for partition in range(partitions) if only_partition is None else (only_partition,):
             for record in log.read_all(topic, partition):
-                fact = accept(record)
+                fact = accept(record, partitions)
                 if isinstance(fact, Claim | PathwaySelection):
                     yield fact

@@ -71,9 +71,10 @@ def sweep(log: CommittedLog, policy: Policy, as_of: Day) -> Sweep:
         pended_count += len(pended)
         if not pended:
             continue
-        expired = expired_claims(log.read_all(PEND_EXPIRED, partition))
+        expired = expired_claims(log.read_all(PEND_EXPIRED, partition), partitions[PEND_EXPIRED])
         awaited_count += len(pended & expired)
-        for pend in waiting_claims(pended, log.read_all(CLAIM_RECEIVED, partition), policy, as_of):
+        claims = log.read_all(CLAIM_RECEIVED, partition)
+        for pend in waiting_claims(pended, claims, partitions[CLAIM_RECEIVED], policy, as_of):
             by_age[age_group(pend.waited_days)] += 1
             if pend.is_over and (pend.patient_id, pend.claim_id) not in expired:
                 overdue.append(pend)
@@ -98,21 +99,21 @@ def pended_claims(decisions: Iterable[InputRecord]) -> set[ClaimKey]:
     return {line[:2] for line in lines}
 
 
-def expired_claims(facts: Iterable[InputRecord]) -> set[ClaimKey]:
-    """The claims that a pend-expired fact names."""
-    accepted = (accept(record) for record in facts)
+def expired_claims(facts: Iterable[InputRecord], partitions: int) -> set[ClaimKey]:
+    """The claims that a pend-expired fact names, in a topic of so many partitions."""
+    accepted = (accept(record, partitions) for record in facts)
     return {(fact.patient_id, fact.claim_id) for fact in accepted if isinstance(fact, PendExpired)}
 
 
 def waiting_claims(
-    pended: Collection[ClaimKey], claims: Iterable[InputRecord], policy: Policy, as_of: Day
+    pended: Collection[ClaimKey], claims: Iterable[InputRecord], partitions: int, policy: Policy, as_of: Day
 ) -> Iterator[Pend]:
     """How long each of these claims has waited. Of several facts of one claim the first that is taken in stands."""
     left = set(pended)
     for record in claims:
         if not left:
             return
-        claim = accept(record)
+        claim = accept(record, partitions)
         if not isinstance(claim, Claim) or (key := (claim.patient_id, claim.claim_id)) not in left:
             continue
         profile = policy.on(claim.received_date)

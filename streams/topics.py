@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from streams.partitioner import key_hash
 from streams.security import denial, kafka_python_client
 from streams.settings import ProblemError, Settings, environment_variable
 
@@ -53,11 +54,8 @@ def changelog_topic(app_id: str) -> str:
 
 
 def partition_for(key: bytes, partitions: int) -> int:
-    """The partition of a key, by Java's murmur2: as every publisher and the worker must choose it."""
-    from kafka.partitioner.default import murmur2
-
-    hashed: int = murmur2(key)
-    return (hashed & 0x7FFFFFFF) % partitions
+    """The partition of a key, by Java's murmur2: as every publisher must choose it, and as the worker checks it."""
+    return key_hash(key) % partitions
 
 
 PARTITIONS = "partitions"

@@ -49,10 +49,10 @@ def as_input(fact: Fact) -> InputRecord:
 
 def adjudicator(agreements: Iterable[ProviderAgreement], cache_claims: int) -> Adjudicator:
     """A lane's processor that has read these agreements. It is never asked to wait for more, so nothing follows them."""
-    book = AgreementBook()
+    book = AgreementBook(partitions=1)
     for agreement in agreements:
         book.take(as_input(agreement))
-    return Adjudicator(book, cast(ReferenceFollower, None), load_policy(), cache_claims)
+    return Adjudicator(book, cast(ReferenceFollower, None), load_policy(), cache_claims, partitions=1)
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ REASONS: Final = {
     # why an event was refused
     "UNREADABLE": ReasonWords("cannot be read"),
     "INVALID": ReasonWords("has an invalid value"),
-    "KEY_MISMATCH": ReasonWords("is under another patient's key"),
+    "KEY_MISMATCH": ReasonWords("is under another patient's key, or in another partition than its key's"),
     "WRONG_PAYER": ReasonWords("is for another payer"),
     "CONFLICT": ReasonWords("contradicts an earlier event of the same version"),
     "TOO_LARGE": ReasonWords("is too large"),

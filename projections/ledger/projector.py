@@ -31,6 +31,7 @@ class Projector:
     def __init__(self, database: Database, log: LedgerLog) -> None:
         self._database = database
         self._log = log
+        self._partitions = Counter(topic for topic, _ in log.topic_ids)  # how many each topic has
         self.records: Counter[str] = Counter()  # written, by topic
         self._measured_at: float | None = None
         add_partitions(database, log.topic_ids)
@@ -71,7 +72,7 @@ class Projector:
             return False
         began = time.perf_counter()
         try:
-            repeats = write_batch(self._database, batch.records, batch.before, batch.after)
+            repeats = write_batch(self._database, batch.records, batch.before, batch.after, self._partitions)
         except OvertakenError:
             metrics.PROJECTOR_OVERTAKEN.inc()
             self._go_on()

@@ -5,7 +5,7 @@ and partitions are read. What relates rows of several topics to one another is a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -57,8 +57,9 @@ class Rows(NamedTuple):
     actions: list[Row]
 
 
-def rows_of(records: Iterable[InputRecord]) -> Rows:
-    """The rows of a batch. Raises Unreadable where a record that only a worker writes is none of a worker's."""
+def rows_of(records: Iterable[InputRecord], partitions: Mapping[str, int]) -> Rows:
+    """The rows of a batch. `partitions`: how many each topic has. Raises Unreadable where a record that only a worker writes is
+    none of a worker's."""
     rows = Rows([], [], [], [], [])
     for record in records:
         if record.topic == BILLING_DECISIONS:
@@ -69,8 +70,10 @@ def rows_of(records: Iterable[InputRecord]) -> Rows:
             rows.dead_letters.append(_dead_letter(record))
         elif record.topic == DEAD_LETTER_ACTIONS:
             rows.actions.append(_action(record))
-        elif not isinstance(fact := accept(record), Refused):  # what is refused has a dead letter, or will have one
-            rows.facts.append(_fact(fact, record))
+        else:
+            fact = accept(record, partitions[record.topic])
+            if not isinstance(fact, Refused):  # what is refused has a dead letter, or will have one
+                rows.facts.append(_fact(fact, record))
     return rows
 
 

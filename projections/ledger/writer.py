@@ -96,13 +96,15 @@ def write_batch(
     records: Sequence[InputRecord],
     before: Mapping[TopicPartition, int],
     after: Mapping[TopicPartition, int],
+    partitions: Mapping[str, int],
 ) -> int:
-    """Write a batch that was read from the offsets `before`, where the ledger must stand, up to `after`.
+    """Write a batch that was read from the offsets `before`, where the ledger must stand, up to `after`. `partitions`: how many
+    each topic has.
 
     Returns how many decisions were passed over because the ledger has them: see `_first_times`. Raises OvertakenError where it
     stands elsewhere, InconsistentLogError for decisions that cannot come from one worker, and LedgerError.
     """
-    rows = rows_of(records)
+    rows = rows_of(records, partitions)
     for published in rows.decisions:
         check_money(published.decision)
     with database.write() as connection:

@@ -61,11 +61,15 @@ class PatientCache:
 class Adjudicator:
     """Decides the facts of one partition, in order."""
 
-    def __init__(self, book: AgreementBook, follower: ReferenceFollower, policy: Policy, cache_claims: int) -> None:
+    def __init__(
+        self, book: AgreementBook, follower: ReferenceFollower, policy: Policy, cache_claims: int, partitions: int
+    ) -> None:
+        """`partitions`: how many each topic has, which tells whether a record is in its key's."""
         self._book = book
         self._follower = follower
         self._policy = policy
         self._cache = PatientCache(cache_claims)
+        self._partitions = partitions
         self._tally = BatchTally()
 
     async def prepare(self, records: Sequence[InputRecord]) -> None:
@@ -76,7 +80,7 @@ class Adjudicator:
             if record.topic == PROVIDER_AGREEMENT:
                 wanted[record.partition] = max(record.offset, wanted.get(record.partition, 0))
             elif record.topic == READJUDICATION_REQUESTED:
-                request = accept(record)
+                request = accept(record, self._partitions)
                 if isinstance(request, ReadjudicationRequested):
                     for partition, offset in request.agreements_through or ():
                         wanted[partition] = max(offset, wanted.get(partition, 0))
@@ -108,7 +112,7 @@ class Adjudicator:
                 if refused is not None:
                     accepted.append((record, refused))
             else:
-                accepted.append((record, accept(record)))
+                accepted.append((record, accept(record, self._partitions)))
         return accepted
 
     def _settle(
@@ -208,11 +212,14 @@ def _publish(step: Step, cause: InputRecord, outputs: list[OutputRecord]) -> Non
 class AdjudicatorFactory:
     """Makes the adjudicator of each lane of this worker; all of them share the agreements and the policy."""
 
-    def __init__(self, book: AgreementBook, follower: ReferenceFollower, policy: Policy, cache_claims: int) -> None:
+    def __init__(
+        self, book: AgreementBook, follower: ReferenceFollower, policy: Policy, cache_claims: int, partitions: int
+    ) -> None:
         self._book = book
         self._follower = follower
         self._policy = policy
         self._cache_claims = cache_claims
+        self._partitions = partitions
 
     def __call__(self, partition: int) -> Processor:  # noqa: ARG002 - what a lane is for does not depend on its number
-        return Adjudicator(self._book, self._follower, self._policy, self._cache_claims)
+        return Adjudicator(self._book, self._follower, self._policy, self._cache_claims, self._partitions)

@@ -14,13 +14,15 @@ from streams.runtime.processor import InputRecord
 class AgreementBook:
     """Agreements that stand, and what was refused, by partition and offset."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        """`partitions`: how many the topic has."""
+        self._partitions = partitions
         self.agreements = Agreements()
         self._refused: dict[tuple[int, int], Refused] = {}
 
     def take(self, record: InputRecord) -> None:
         """One record of the topic, in the order of its partition."""
-        fact = accept(record)
+        fact = accept(record, self._partitions)
         if isinstance(fact, ProviderAgreement):
             refusal = self.agreements.admit(fact)
             if refusal is None:

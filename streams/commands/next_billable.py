@@ -101,7 +101,7 @@ def _from_kafka(settings: Settings, patient_id: str) -> list[Fact]:
             for topic, partition in places:
                 for record in log.read_all(topic, partition):
                     if topic == PROVIDER_AGREEMENT or record.key == patient_id.encode():
-                        fact = accept(record)
+                        fact = accept(record, partitions[topic])
                         if not isinstance(fact, Refused):
                             facts.append(fact)
     except LogStuckError as error:

@@ -13,6 +13,7 @@ from streams.adjudication.decisions import AgreementRef
 from streams.adjudication.facts import Fact, ProviderAgreement
 from streams.events import InvalidFact, Unreadable, fact_from_avro, key_of
 from streams.runtime.processor import Headers, InputRecord
+from streams.topics import partition_for
 
 LARGEST_RECORD_BYTES = 512 * 1024  # events.md section 5: a record above 512 KiB
 
@@ -24,8 +25,8 @@ class Unusable(NamedTuple):
     fingerprint: bytes  # of key, value and headers, which the dead letter carries on untouched
 
 
-def judge(record: InputRecord) -> Fact | str:
-    """The fact of a record, or the reason code why it is none."""
+def judge(record: InputRecord, partitions: int) -> Fact | str:
+    """The fact of a record in a topic of so many partitions, or the reason code why it is none."""
     if len(record.key or b"") + len(record.value or b"") > LARGEST_RECORD_BYTES:
         return "TOO_LARGE"
     try:
@@ -34,7 +35,10 @@ def judge(record: InputRecord) -> Fact | str:
         return "UNREADABLE"
     except InvalidFact:
         return "INVALID"
-    return fact if record.key == key_of(fact).encode() else "KEY_MISMATCH"
+    key = key_of(fact).encode()
+    if record.key != key or record.partition != partition_for(key, partitions):
+        return "KEY_MISMATCH"
+    return fact
 
 
 def unusable(record: InputRecord, reason: str) -> Unusable:
@@ -52,14 +56,15 @@ def fingerprint(key: bytes | None, value: bytes | None, headers: Headers) -> byt
 class AgreementHistory:
     """All provider agreements with where they stand in their topic, and the records that are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
         self.newest = Agreements()
         self.refused: dict[tuple[int, int], Unusable] = {}  # by partition and offset
         self._places: dict[str, dict[int, tuple[int, int]]] = {}  # npi -> version -> partition and offset
 
     def take(self, record: InputRecord) -> None:
         """The next record of a partition of the topic."""
-        fact = judge(record)
+        fact = judge(record, self._partitions)
         if isinstance(fact, ProviderAgreement):
             if self.newest.admit(fact) is None:
                 self._places.setdefault(fact.npi, {}).setdefault(fact.version, (record.partition, record.offset))

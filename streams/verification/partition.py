@@ -79,7 +79,7 @@ class PartitionCheck:
         self._history = history
         self._policy = policy
         self._findings = findings
-        self._refolded = Refolded(history, policy)
+        self._refolded = Refolded(history, policy, log.partitions)
         self._decisions = DecisionLog(log.number, log.partitions, findings)
         self._waiting_event_ids: dict[str, set[str]] = {}  # by patient
         self.counts = Counts()
@@ -105,7 +105,9 @@ class PartitionCheck:
 
     def _wait(self, record: InputRecord) -> None:
         self.counts.waiting += 1
-        if record.topic != PROVIDER_AGREEMENT and not isinstance(fact := judge(record), str):
+        if record.topic == PROVIDER_AGREEMENT:
+            return
+        if not isinstance(fact := judge(record, self._log.partitions), str):
             self._waiting_event_ids.setdefault(fact[1], set()).add(fact.event_id)
 
     def _comes_later(self, patient_id: str, caused_by: str) -> bool:

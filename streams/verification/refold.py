@@ -34,8 +34,9 @@ class Expectation:
 class Refolded:
     """Everything that the facts of a partition must have led to."""
 
-    def __init__(self, history: AgreementHistory, policy: Policy) -> None:
+    def __init__(self, history: AgreementHistory, policy: Policy, partitions: int) -> None:
         self._history = history
+        self._partitions = partitions
         self._policy = policy
         self.patients: dict[str, Expectation] = {}
         self.event_ids: dict[str, set[str]] = {}  # of the facts that each patient's record took in
@@ -51,7 +52,7 @@ class Refolded:
             if (refused := self._history.refused.get((record.partition, record.offset))) is not None:
                 self.refused[place] = refused
             return
-        fact = judge(record)
+        fact = judge(record, self._partitions)
         if not isinstance(fact, str):
             refusal = self._fold(fact)
             if refusal is None:

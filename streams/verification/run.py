@@ -94,7 +94,7 @@ class _Verification:
         self._partition_counts = partition_counts
         self._on_records = on_records
         self._changelog = changelog_topic(app_id)
-        self._history = AgreementHistory()
+        self._history = AgreementHistory(partition_counts[PROVIDER_AGREEMENT])
         self._agreements_read: dict[int, int] = {}
         self._part_done = 0.0
         self.findings = findings

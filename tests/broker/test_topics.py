@@ -29,7 +29,6 @@ from streams.topics import (
     changelog_topic,
     declared_topics,
     ensure_topics,
-    partition_for,
 )
 from tests.broker import command_line
 from tests.broker.harness import wait_until
@@ -163,20 +162,6 @@ def test_several_may_make_the_topics_at_once(own_broker: EmbeddedBroker, admin: 
     with ThreadPoolExecutor() as pool:
         reports = list(pool.map(lambda _: ensure_topics(own_broker.bootstrap_servers, SETTINGS), range(3)))
     assert all(report.ok for report in reports)
-
-
-@pytest.mark.parametrize(
-    ("key", "hashed"),
-    [
-        (b"21", -973932308),
-        (b"foobar", -790332482),
-        (b"a-little-bit-long-string", -985981536),
-        (b"a-little-bit-longer-string", -1486304829),
-        (b"abc", 479470107),
-    ],
-)
-def test_keys_go_where_a_java_publisher_puts_them(key: bytes, hashed: int) -> None:
-    assert partition_for(key, 12) == (hashed & 0x7FFFFFFF) % 12
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -188,12 +188,12 @@ def refuse_good_records() -> None:
     """Now and then a good record ends in the dead letters."""
     count = 0
 
-    def accept(record: InputRecord) -> Any:
+    def accept(record: InputRecord, partitions: int) -> Any:
         nonlocal count
         count += 1
         if count % 10 == 0:
             return intake.Refused(Reason.INVALID, "a good record")
-        return intake.accept(record)
+        return intake.accept(record, partitions)
 
     adjudicator.accept = accept  # type: ignore[attr-defined]
 

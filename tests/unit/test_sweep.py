@@ -19,7 +19,7 @@ KEY = ("pt-0001", "A")
 
 
 def overdue(claims: Sequence[InputRecord], as_of: str) -> list[Pend]:
-    return [pend for pend in waiting_claims({KEY}, claims, load_policy(), day_from_iso(as_of)) if pend.is_over]
+    return [pend for pend in waiting_claims({KEY}, claims, 1, load_policy(), day_from_iso(as_of)) if pend.is_over]
 
 
 def claims(*events: dict[str, Any]) -> list[InputRecord]:
@@ -70,10 +70,10 @@ def test_a_claim_is_pended_while_a_line_of_it_is() -> None:
     system.play(facts.agreement(), facts.order())
     system.play(facts.claim("A", [facts.line(1, "S0353", "2024-01-10"), facts.line(2, "S0354", "2024-01-10")]))
     assert pended_claims(system.topics[BILLING_DECISIONS]) == {KEY}
-    assert not expired_claims(system.topics[PEND_EXPIRED])
+    assert not expired_claims(system.topics[PEND_EXPIRED], 1)
     system.play(facts.pend_expired("A"))
     assert not pended_claims(system.topics[BILLING_DECISIONS])
-    assert expired_claims(system.topics[PEND_EXPIRED]) == {KEY}
+    assert expired_claims(system.topics[PEND_EXPIRED], 1) == {KEY}
 
 
 def test_one_is_told_as_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,13 +50,14 @@ class Follower:
 
 
 class Lane:
-    """An adjudicator, its table and the agreements, fed with records."""
+    """An adjudicator, its table and the agreements, fed with records; by default its partition is the only one."""
 
-    def __init__(self, table: Table | None = None, cache_claims: int = 1_000) -> None:
+    def __init__(self, table: Table | None = None, cache_claims: int = 1_000, partitions: int = 1) -> None:
         self.table = table or Table()
-        self.book = AgreementBook()
+        self.book = AgreementBook(partitions)
         self.follower = Follower()
-        self.adjudicator = Adjudicator(self.book, self.follower, load_policy(), cache_claims)  # type: ignore[arg-type]
+        follower: Any = self.follower
+        self.adjudicator = Adjudicator(self.book, follower, load_policy(), cache_claims, partitions)
 
     def feed(self, batch: Sequence[InputRecord]) -> list[OutputRecord]:
         """One batch, the agreements in it read first as the follower would."""

@@ -1,5 +1,7 @@
 """A lane's processor: what each record comes to, and that a bad one keeps nobody waiting."""
 
+from typing import Any
+
 import pytest
 
 from streams.adjudication.record import PatientRecord
@@ -7,7 +9,7 @@ from streams.agents.adjudicator import PatientCache
 from streams.agents.patient_state import StoredPatient
 from streams.events import decision_from_avro, notice_from_avro
 from streams.runtime.processor import InputRecord, OutputRecord
-from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, DEAD_LETTERS, ELIGIBILITY_NOTICES
+from streams.topics import BILLING_DECISIONS, CLAIM_RECEIVED, DEAD_LETTERS, ELIGIBILITY_NOTICES, partition_for
 from tests import facts
 from tests.unit.agents.records import Lane, record, records
 
@@ -66,6 +68,22 @@ def test_a_record_without_key_or_value_is_a_dead_letter() -> None:
     lane = Lane()
     assert dead(lane.feed([record(GOOD, key=None)])) == ["KEY_MISMATCH"]
     assert dead(lane.feed([record(GOOD, value=None)])) == ["UNREADABLE"]
+
+
+@pytest.mark.parametrize("fact", [facts.agreement(), GOOD], ids=["agreement", "claim"])
+def test_a_record_in_another_partition_than_its_keys_is_a_dead_letter(fact: dict[str, Any]) -> None:
+    """As librdkafka's own partitioner would bring it: another worker has the rest of the patient."""
+    at_home = record(fact)
+    assert at_home.key is not None
+    home = partition_for(at_home.key, 12)
+    at_home = at_home._replace(partition=home)
+    lane = Lane(partitions=12)
+    astray = at_home._replace(partition=(home + 1) % 12, offset=1)
+    (letter,) = lane.feed([at_home, astray])[-1:]
+    assert dead([letter]) == ["KEY_MISMATCH"]
+    said = dict(letter.headers)["dlq_sentence"].decode()
+    assert f"in partition {astray.partition}, but its key belongs in partition {home}" in said
+    assert not dead(lane.feed([at_home]))
 
 
 def test_a_bad_agreement_is_a_dead_letter_of_its_lane() -> None:

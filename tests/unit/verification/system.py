@@ -25,17 +25,21 @@ TABLE = "test-patients-changelog"
 
 
 class System:
-    """One lane's input, table and outputs. Offsets have gaps, as transactions leave them in a real log."""
+    """One lane's input, table and outputs: partition 0, by default the only one. Offsets have gaps, as transactions leave them in a
+    real log."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int = 1) -> None:
+        self.partitions = partitions
         self.policy = load_policy()
         self.topics: dict[str, list[InputRecord]] = {
             topic: [] for topic in (*INPUT_TOPICS, BILLING_DECISIONS, ELIGIBILITY_NOTICES, DEAD_LETTERS)
         }
         self.table: dict[bytes, bytes] = {}
         self.positions: dict[str, int] = dict.fromkeys(INPUT_TOPICS, 0)
-        self._book = AgreementBook()
-        self._processor = Adjudicator(self._book, cast(Any, None), self.policy, cache_claims=1_000)
+        self._book = AgreementBook(partitions)
+        self._processor = Adjudicator(
+            self._book, cast(Any, None), self.policy, cache_claims=1_000, partitions=partitions
+        )
 
     def publish(self, facts: Iterable[Json | Fact]) -> None:
         """Facts that reach their topics and are not decided yet."""
@@ -73,7 +77,7 @@ class System:
     # -- verification
 
     def verify(self) -> tuple[Findings, PartitionCheck]:
-        history = AgreementHistory()
+        history = AgreementHistory(self.partitions)
         for record in self.topics[PROVIDER_AGREEMENT]:
             history.take(record)
         decided = [
@@ -88,7 +92,7 @@ class System:
         findings = Findings()
         log = PartitionLog(
             number=0,
-            partitions=1,
+            partitions=self.partitions,
             positions=self.positions,
             table_topic=TABLE,
             table=self.table,

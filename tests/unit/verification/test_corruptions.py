@@ -59,6 +59,23 @@ def test_a_whole_year_is_right() -> None:
     assert check.counts.dead_letters
 
 
+def test_facts_in_another_partition_than_their_keys_must_have_dead_letters_and_no_decision() -> None:
+    """What another partitioner than murmur2 has brought."""
+    system = System(partitions=3)
+    for fact in history(30, 11):
+        system.play(fact)
+    findings, check = system.verify()
+    assert not sentences(findings)
+    assert 0 < check.counts.patients < 30
+    letters = [dict(letter.headers)[REASON_HEADER] for letter in system.topics[DEAD_LETTERS]]
+    assert letters.count(b"KEY_MISMATCH") > 100
+
+    unchecked = System(partitions=1)
+    unchecked.play(facts.agreement(), facts.order(), facts.start(), facts.s_line("A", "S0353", "2024-01-08"))
+    unchecked.partitions = 12
+    assert {Kind.PHANTOM, Kind.MISROUTED} <= unchecked.kinds()
+
+
 Damage = Callable[[System], Any]
 
 
