@@ -112,7 +112,7 @@ def letters(log: CommittedLog) -> Iterator[Letter]:
     done = actions(log)
     for partition in range(log.partitions((DEAD_LETTERS,))[DEAD_LETTERS]):
         for record in log.read_all(DEAD_LETTERS, partition):
-            headers = dict(record.headers)
+            headers = {name: value or b"" for name, value in record.headers}
             try:
                 place = Place(
                     headers[TOPIC_HEADER].decode(), int(headers[PARTITION_HEADER]), int(headers[OFFSET_HEADER])

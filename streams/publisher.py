@@ -61,7 +61,7 @@ class FactRecord(NamedTuple):
     topic: str
     key: bytes
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
 
     @classmethod
     def of(cls, fact: Fact, source: str) -> Self:

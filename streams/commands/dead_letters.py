@@ -389,7 +389,8 @@ def _fact(text: str, letter: Letter) -> Fact:
 
 def _content(topic: str, came: Content) -> dict[str, Any]:
     """The content as a fact where it can be read, else its first bytes."""
-    shown: dict[str, Any] = {"headers": {name: value.decode(errors="replace") for name, value in came.headers}}
+    headers = {name: None if value is None else value.decode(errors="replace") for name, value in came.headers}
+    shown: dict[str, Any] = {"headers": headers}
     try:
         return shown | {"fact": fact_to_json(unchecked_fact_from_avro(topic, came.value))}
     except (Unreadable, ValueError, OverflowError, KeyError, TypeError):

@@ -63,7 +63,7 @@ def reasons_of(outputs: Iterable[OutputRecord], *, topic: str) -> dict[tuple[str
     refused: dict[tuple[str, int], Reason] = {}
     for output in outputs:
         if output.topic == topic:
-            headers = dict(output.headers)
+            headers = {name: value or b"" for name, value in output.headers}
             refused[headers[TOPIC_HEADER].decode(), int(headers[OFFSET_HEADER])] = Reason(
                 headers[REASON_HEADER].decode()
             )

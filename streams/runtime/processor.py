@@ -8,7 +8,8 @@ caches is as old as the lane.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+"""A value may be null: any publisher may send such a header, and a compiled loop over the headers takes only what is said here."""
 
 
 class InputRecord(NamedTuple):
