@@ -224,7 +224,9 @@ class DeadLetterDesk:
             headers = (*fact_headers(corrected, SOURCE), *kept)
         partitions = self._partitions[letter.place.topic]
         partition = letter.place.partition if key is None else partition_for(key, partitions)
-        sent_headers = [*headers, (REDRIVEN_FROM_HEADER, str(letter.place).encode())]
+        # kafka-python takes no header without a value
+        sent_headers = [(name, value or b"") for name, value in headers]
+        sent_headers.append((REDRIVEN_FROM_HEADER, str(letter.place).encode()))
         try:
             self._producer.begin_transaction()
             sent = self._producer.send(letter.place.topic, value, key, sent_headers, partition)

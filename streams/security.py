@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from streams.header_names import forgive_in_kafka_python
+
 PREFIX = "PATHWAY_BILLING_"
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -173,6 +175,7 @@ def kafka_python_client(
     Raises what `kind` raises, and leaves nothing behind then: kafka-python itself (3.0.12) would leave a thread that tries to
     connect for ever, one for each attempt.
     """
+    forgive_in_kafka_python()
     chosen = security_from_environment() if security is None else security
     client: Any = kind
     started: list[Any] = []

@@ -1,10 +1,12 @@
 """What other clients than ours may send: the worker decides it, or refuses it, and whatever else reads the topics can, too."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from kafka import KafkaProducer
 
 from streams.events import fact_from_json, fact_to_avro
 from streams.topics import CLAIM_RECEIVED
@@ -53,3 +55,31 @@ def test_batches_are_read_however_they_are_compressed(system: BillingSystem) -> 
     assert decided(system) >= {f"{codec}-{number}" for codec in CODECS for number in range(20)}
     projected = system.run("project", "--once")
     assert projected.returncode == 0, projected.stderr
+
+
+class Latin(str):
+    """A name that is not written in UTF-8; Kafka takes it."""
+
+    def encode(self, *_: str) -> bytes:
+        return super().encode("latin-1")
+
+
+def test_a_header_may_have_any_name_and_no_value(system: BillingSystem) -> None:
+    servers = system.broker.bootstrap_servers
+    key, value = claim(30, "named")
+    with KafkaProducer(bootstrap_servers=servers) as producer:
+        producer.send(CLAIM_RECEIVED, value, key, [(Latin("caf\xe9"), b"au lait")]).get(timeout=10)
+    other = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random"})
+    other.produce(CLAIM_RECEIVED, b"not Avro", key, headers=[("nothing", None)])
+    assert other.flush(10) == 0
+    assert "named" in decided(system)
+    (letter,) = listed(system)
+    redriven = system.run("dead-letters", "redrive", letter["letter"], "--because", "a try", "--by", "ann", "--yes")
+    assert redriven.returncode == 0, redriven.stderr
+    assert "named" in decided(system)
+    assert len(listed(system)) == 2
+    assert system.workers[0].poll() is None
+
+
+def listed(system: BillingSystem) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in system.run("dead-letters", "list", "--json").stdout.splitlines()]
