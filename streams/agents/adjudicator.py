@@ -1,7 +1,8 @@
 """The adjudicator: a lane's processor. Facts of one partition in; decisions, notices, dead letters and patient state out."""
 
+import re
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from streams.adjudication.facts import Fact, PatientFact, ReadjudicationRequested
 from streams.adjudication.fold import Step, issue, settle
@@ -23,6 +24,10 @@ from streams.topics import (
     PROVIDER_AGREEMENT,
     READJUDICATION_REQUESTED,
 )
+
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""The form that W3C Trace Context gives a `traceparent`. Nothing else is copied to a fact's outputs: a header has no bound, and one
+of megabytes would make decisions that their topic does not take."""
 
 
 class PatientCache:
@@ -199,7 +204,8 @@ def _publish(step: Step, cause: InputRecord, outputs: list[OutputRecord]) -> Non
     trace = None
     for name, value in cause.headers:
         if name == "traceparent":
-            trace = value
+            if value is not None and _TRACEPARENT.fullmatch(value):
+                trace = value
             break
     for decision in step.decisions:
         key, headers = decision.patient_id.encode(), decision_headers(decision, trace)

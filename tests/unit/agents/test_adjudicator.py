@@ -108,6 +108,24 @@ def test_the_trace_of_a_fact_goes_on_in_what_it_causes() -> None:
     assert notice_from_avro(notice.value).eligible
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"0" * 2_000_000,
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 and more",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n",
+        b"",
+    ],
+)
+def test_what_is_no_trace_does_not_go_on(value: bytes) -> None:
+    """A header may be as large as a record, and there is a copy in every decision."""
+    lane = Lane()
+    lane.feed(records([facts.agreement(), facts.start()]))
+    outputs = lane.feed([record(fact, headers=(("traceparent", value),)) for fact in (facts.order(), GOOD)])
+    assert [output.topic for output in outputs] == [ELIGIBILITY_NOTICES, BILLING_DECISIONS]
+    assert not any("traceparent" in dict(output.headers) for output in outputs)
+
+
 def test_a_header_may_have_no_value() -> None:
     """As Kafka allows it. Compiled, a loop over the headers takes nothing else than their type says."""
     lane = Lane()
