@@ -39,6 +39,22 @@ LAST_DAY: Final[Day] = date.max.toordinal() - _EPOCH
 LAST_RECEIVED_DAY: Final[Day] = date(9998, 12, 31).toordinal() - _EPOCH
 """A line is counted only if it was served by the day of receipt; so the next payable date, a gap of days after a counted line, is
 still a date that can be written for any gap of up to a year."""
+
+# What a fact may hold at most: far more than anybody needs, and little enough that what it leads to fits where it has to go. Kafka
+# takes records of a mebibyte, of four for the patient table; a fact whose outputs no topic takes would stop its partition for good.
+MAX_ID_CHARACTERS: Final = 256
+"""An id is a number or a token of some 50 characters in X12, 64 in FHIR. A decision or a notice repeats it, in its sentence and in
+its evidence, too."""
+MAX_REASON_CHARACTERS: Final = 1_000
+"""Of why a patient is to be decided again, which the table keeps with each request."""
+MAX_LINES: Final = 999
+"""As many as X12 allows for an institutional claim (837I; a professional one, 837P, has 50). They are decided in one go, and every
+other lane of the worker waits meanwhile."""
+MAX_SPANS: Final = 200
+"""A new span every month for sixteen years. The table keeps all versions of a member's eligibility in one value."""
+MAX_PARTITIONS: Final = 10_000
+"""Of provider-agreement, that a request names: as many as a topic may have here (streams/settings.py)."""
+
 _DAY_MICROS: Final[Micros] = 86_400_000_000
 _FIRST_MICROS: Final[Micros] = FIRST_DAY * _DAY_MICROS
 _END_MICROS: Final[Micros] = (LAST_DAY + 1) * _DAY_MICROS
@@ -84,17 +100,17 @@ def _claim(claim: Claim) -> None:
         event_id,
         patient_id,
         plan_id,
-        _payer_id,
+        payer_id,
         claim_id,
         frequency_code,
         original_claim_id,
-        _patient_control_number,
+        patient_control_number,
         billing_npi,
         rendering_npi,
         ordering_npi,
         order_id,
         received_date,
-        _form_type,
+        form_type,
         _cost_share,
         lines,
     ) = claim
@@ -108,6 +124,11 @@ def _claim(claim: Claim) -> None:
         or (order_id is not None and "\0" in order_id)
     ):
         _refuse_zero_bytes(claim, "patient_id", "claim_id", "plan_id", "original_claim_id", "order_id")
+    together = len(event_id) + len(patient_id) + len(plan_id) + len(payer_id) + len(claim_id)
+    together += len(original_claim_id or "") + len(patient_control_number) + len(order_id or "") + len(form_type)
+    if together > MAX_ID_CHARACTERS:  # hardly ever; then one of them may be, by itself
+        _refuse_long(claim, "event_id", "patient_id", "plan_id", "payer_id", "claim_id", "original_claim_id")
+        _refuse_long(claim, "patient_control_number", "order_id", "form_type")
     if frequency_code not in _FREQUENCIES:
         raise InvalidFact("frequency_code", "must be 1 (original), 7 (replacement) or 8 (void)")
     if not is_npi(billing_npi):
@@ -118,6 +139,8 @@ def _claim(claim: Claim) -> None:
         _refuse_npi("ordering_npi", ordering_npi)
     if not FIRST_DAY <= received_date <= LAST_RECEIVED_DAY:
         raise InvalidFact("received_date", "must be a date between 0001-01-01 and 9998-12-31")
+    if len(lines) > MAX_LINES:
+        raise InvalidFact("lines", f"must not be more than {MAX_LINES}")
     numbers = set()
     for index, line in enumerate(lines):
         numbers.add(line.line_number)
@@ -140,7 +163,7 @@ def _selection(selection: PathwaySelection) -> None:
         status,
         withdrawn_from,
         ordering_npi,
-        _regimen_code,
+        regimen_code,
         _on_pathway,
         effective_from,
         effective_to,
@@ -151,6 +174,9 @@ def _selection(selection: PathwaySelection) -> None:
         _refuse_empty(selection, "event_id", "patient_id", "plan_id", "program_id", "order_id")
     if "\0" in patient_id or "\0" in plan_id or "\0" in order_id:
         _refuse_zero_bytes(selection, "patient_id", "plan_id", "order_id")
+    together = len(event_id) + len(patient_id) + len(plan_id) + len(program_id) + len(order_id) + len(regimen_code)
+    if together > MAX_ID_CHARACTERS:
+        _refuse_long(selection, "event_id", "patient_id", "plan_id", "program_id", "order_id", "regimen_code")
     if order_version < 0 or max_months < 0:
         _refuse_negative(selection, "order_version", "max_months")
     if status not in _ORDER_STATUSES:
@@ -171,6 +197,8 @@ def _start(start: TreatmentStart) -> None:
         _refuse_empty(start, "event_id", "patient_id", "order_id")
     if "\0" in patient_id or "\0" in order_id:
         _refuse_zero_bytes(start, "patient_id", "order_id")
+    if len(event_id) + len(patient_id) + len(order_id) > MAX_ID_CHARACTERS:
+        _refuse_long(start, "event_id", "patient_id", "order_id")
     if version < 0:
         _refuse_negative(start, "version")
     if status not in _START_STATUSES:
@@ -183,14 +211,18 @@ def _start(start: TreatmentStart) -> None:
 def _eligibility(eligibility: MemberEligibility) -> None:
     _refuse_empty(eligibility, "event_id", "patient_id")
     _refuse_zero_bytes(eligibility, "patient_id")
+    _refuse_long(eligibility, "event_id", "patient_id")
     _refuse_negative(eligibility, "version")
+    _refuse_many_spans(eligibility)
     for index, span in enumerate(eligibility.spans):
         _span(f"spans[{index}].", span)
 
 
 def _agreement(agreement: ProviderAgreement) -> None:
     _refuse_empty(agreement, "event_id")
+    _refuse_long(agreement, "event_id")
     _refuse_negative(agreement, "version")
+    _refuse_many_spans(agreement)
     if not is_npi(agreement.npi):
         _refuse_npi("npi", agreement.npi)
     for index, span in enumerate(agreement.spans):
@@ -211,12 +243,18 @@ def _agreement(agreement: ProviderAgreement) -> None:
 def _pend_expired(expired: PendExpired) -> None:
     _refuse_empty(expired, "event_id", "patient_id", "claim_id")
     _refuse_zero_bytes(expired, "patient_id", "claim_id")
+    _refuse_long(expired, "event_id", "patient_id", "claim_id")
 
 
 def _request(request: ReadjudicationRequested) -> None:
     _refuse_empty(request, "event_id", "patient_id")
     _refuse_zero_bytes(request, "patient_id")
+    _refuse_long(request, "event_id", "patient_id", "requested_by")
+    if len(request.reason) > MAX_REASON_CHARACTERS:
+        raise InvalidFact("reason", f"must not be longer than {MAX_REASON_CHARACTERS:,} characters")
     through = request.agreements_through or ()
+    if len(through) > MAX_PARTITIONS:
+        raise InvalidFact("agreements_through", f"must not name more than {MAX_PARTITIONS:,} partitions")
     if any(not 0 <= partition < 1 << 31 or offset < 0 for partition, offset in through):
         raise InvalidFact("agreements_through", "must have partitions and offsets from 0 upwards, as Kafka counts them")
     if any(one >= other for (one, _), (other, _) in pairwise(through)):
@@ -236,6 +274,7 @@ _CHECKS: Final[dict[type, Callable[[Any], None]]] = {
 
 def _span(within: str, span: EligibilitySpan | AgreementSpan) -> None:
     _refuse_empty(span, "plan_id", within=within)
+    _refuse_long(span, "plan_id", within=within)
     _refuse_days(span, "effective_from", "effective_to", within=within)
 
 
@@ -255,6 +294,17 @@ def _refuse_zero_bytes(value: Any, *fields: str) -> None:
     for field in fields:
         if "\0" in (getattr(value, field) or ""):
             raise InvalidFact(field, "must not hold the character U+0000")
+
+
+def _refuse_long(value: Any, *fields: str, within: str = "") -> None:
+    for field in fields:
+        if len(getattr(value, field) or "") > MAX_ID_CHARACTERS:
+            raise InvalidFact(within + field, f"must not be longer than {MAX_ID_CHARACTERS} characters")
+
+
+def _refuse_many_spans(value: MemberEligibility | ProviderAgreement) -> None:
+    if len(value.spans) > MAX_SPANS:
+        raise InvalidFact("spans", f"must not be more than {MAX_SPANS}")
 
 
 def _refuse_negative(value: Any, *fields: str, within: str = "") -> None:

@@ -91,7 +91,7 @@ class _Segment:
     def __init__(self) -> None:
         self.claims: list[_StoredClaim] = []
         self.dirty = False  # touched since it was stored last
-        self.size_bytes = 0  # of the value, as it was stored last
+        self.size_bytes = 0  # of the value as it was stored last, and of the claims that have come since
 
 
 class StoredPatient:
@@ -184,7 +184,9 @@ class StoredPatient:
             stored = self._add(claim.claim_id, self._room())
         stored.claim = _encode(claim)
         stored.positions = None
-        self._segments[stored.segment].dirty = True
+        segment = self._segments[stored.segment]
+        segment.size_bytes += len(stored.claim)
+        segment.dirty = True
 
     def _add(self, claim_id: str, number: int) -> _StoredClaim:
         stored = self._claims[claim_id] = _StoredClaim(claim_id, number)

@@ -5,11 +5,12 @@ import signal
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from streams.adjudication.intake import is_npi
+from streams.adjudication.intake import MAX_ID_CHARACTERS, MAX_REASON_CHARACTERS, is_npi
 from streams.commands.options import user_name
 from streams.committed_log import CommittedLog, LogStuckError
 from streams.publisher import Publisher, PublishError, TopicsMissingError, UnreachableError
@@ -49,14 +50,35 @@ class _RequestId(click.ParamType):
         return text
 
 
+def _at_most(characters: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A text of an option that a fact takes."""
+
+    def checked(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+        if text is not None and len(text) > characters:
+            raise click.BadParameter(f"it may have {characters:,} characters at most.")
+        return text
+
+    return checked
+
+
 @click.command("readjudicate")
 @click.option("--patient", "patient_id", metavar="ID", help="This patient.")
 @click.option(
     "--provider", "npi", type=_Npi(), help="Patients with a claim billed by this provider, or an order by it."
 )
 @click.option("--all", "everybody", is_flag=True, help="All patients with a claim.")
-@click.option("--reason", metavar="TEXT", help="Why, for the record.  [default: what was asked for]")
-@click.option("--requested-by", metavar="NAME", help="Who asks, for the record.  [default: the user's name]")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    callback=_at_most(MAX_REASON_CHARACTERS),
+    help="Why, for the record.  [default: what was asked for]",
+)
+@click.option(
+    "--requested-by",
+    metavar="NAME",
+    callback=_at_most(MAX_ID_CHARACTERS),
+    help="Who asks, for the record.  [default: the user's name]",
+)
 @click.option("--request-id", type=_RequestId(), help="Of a request to resume.  [default: a new one]")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from streams.adjudication.days import Day
 from streams.adjudication.facts import CostShare
+from streams.adjudication.intake import MAX_LINES
 from streams.adjudication.policy import Policy
 from streams.importers.member_tokens import MemberTokens
 
 ASSIGNED = "assigned"
 PATIENT_CONTROL_NUMBER = "patient-control-number"
-MOST_LINES = 999  # of a claim; the guide of the 837P allows 50. More are not read, so that memory is bounded
+MOST_LINES = MAX_LINES  # of a claim; the guide of the 837P allows 50. More are not read, so that memory is bounded
 NO_COST_SHARE = CostShare(0, 0, 0)
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.adjudication.intake import MAX_ID_CHARACTERS, MAX_LINES, MAX_SPANS
 from streams.adjudication.record import PatientRecord
 from streams.agents.patient_state import (
     FORMAT_VERSION,
@@ -18,7 +19,7 @@ from streams.agents.patient_state import (
 )
 from streams.agents.stored_values import Head, Segment
 from streams.events import decision_from_avro
-from streams.topics import BILLING_DECISIONS
+from streams.topics import BILLING_DECISIONS, DEAD_LETTERS, FOUR_MEBIBYTES
 from tests import facts
 from tests.strategies import histories
 from tests.unit.agents.records import Lane, Table, records
@@ -134,9 +135,51 @@ def test_a_value_of_a_format_to_come_is_not_read() -> None:
         StoredPatient.load("pt-0001", table.get)
 
 
+def large(claim_id: str) -> facts.Json:
+    """A claim of some 400 KB."""
+    one = facts.line(1, "S0354", "2024-02-01", units=0, diagnosis_codes=["C50911"] * 45)
+    return facts.claim(claim_id, [one | {"line_number": number} for number in range(1, 1_000)])
+
+
 def test_a_large_claim_closes_its_segment() -> None:
     lane = Lane()
-    lines = [facts.line(n, "S0354", "2024-02-01", units=0) for n in range(1, 3_000)]
-    lane.feed(records([facts.agreement(), facts.claim("BIG", lines), facts.s_line("NEXT", "S0354", "2024-03-01")]))
+    lane.feed(records([facts.agreement(), large("BIG"), facts.s_line("NEXT", "S0354", "2024-03-01")]))
+    assert len(lane.table.written) == 2
     lane.feed(records([facts.s_line("AFTER", "S0354", "2024-03-02")]))
-    assert len(lane.table.written) == 2, "the head counts the segments, and the new claim has one of its own"
+    assert len(lane.table.written) == 1, "the new claim lies in the second segment"
+
+
+def test_large_claims_of_one_batch_do_not_share_a_segment() -> None:
+    """Together they would be more than Kafka takes as one record, and the batch would stop its partition for good."""
+    lane = Lane()
+    lane.feed(records([facts.agreement(), *(large(f"C{number}") for number in range(6))]))
+    assert max(len(value) for value in lane.table.values.values()) < KAFKA_RECORD_LIMIT
+    assert len(StoredPatient.load(facts.PATIENT, lane.table.get).record.claims) == 6
+
+
+def test_facts_at_every_limit_lead_to_what_kafka_takes() -> None:
+    def longest(name: str) -> str:
+        return name + "\U0001f4a0" * (MAX_ID_CHARACTERS - len(name))  # four bytes each
+
+    plan, order_id = "PPO", longest("order")
+    order = facts.order(order_id=order_id, event_id=longest("e-1"), ordering_npi=facts.OTHER_NPI, plan_id=plan)
+    days = [(date(2024, 1, 8) + timedelta(days=number)).isoformat() for number in range(MAX_LINES)]
+    lines = [facts.line(number, "S0354", day) for number, day in enumerate(days, start=1)]
+    claim = facts.claim(longest("claim"), lines, event_id=longest("e-2"), order_id=order_id, received_date="2030-01-01")
+    claim["patient_control_number"] = longest("PCN")
+    spans = [facts.agreement_span(filing_limit_days=10_000)]
+    history = [facts.agreement(spans=spans), facts.agreement(facts.OTHER_NPI, spans=spans), order, claim]
+    history.append(facts.start(order_id=order_id, event_id=longest("e-3")))
+    history += [
+        facts.eligibility(version, *[("2020-01-01", None)] * MAX_SPANS, plan_id=longest("plan"))
+        | {"event_id": longest(f"e-4-{version}")}
+        for version in range(3)
+    ]
+    lane = Lane()
+    outputs = lane.feed(
+        records([fact | {"patient_id": longest("pt")} if "patient_id" in fact else fact for fact in history])
+    )
+    assert not [output for output in outputs if output.topic == DEAD_LETTERS]
+    assert len(outputs) > 2 * MAX_LINES
+    assert max(len(output.value or b"") for output in outputs) < KAFKA_RECORD_LIMIT // 16
+    assert max(len(value) for value in lane.table.values.values()) < FOUR_MEBIBYTES // 2

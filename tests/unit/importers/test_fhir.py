@@ -345,7 +345,9 @@ def test_a_bad_line_of_ndjson_costs_no_other(at: int, monkeypatch: pytest.Monkey
 
 def test_an_event_that_a_worker_would_refuse_for_its_size_is_rejected_here() -> None:
     assert sound.LARGEST_RECORD_BYTES == MAX_RECORD_BYTES
-    claims, report = read(resource(identifier=[{"value": "x" * MAX_RECORD_BYTES}]))
+    large = item()
+    large[0]["modifier"] = [{"coding": [{"code": "x" * MAX_RECORD_BYTES}]}]
+    claims, report = read(resource(item=large))
     assert claims == []
     assert "TOO_LARGE" in problems(report)[0].sentence
     claims, report = read(resource(item=item() * (MOST_LINES + 1)))
