@@ -50,11 +50,9 @@ def command(file: BinaryIO, current: bool, notices: bool, policy_file: Path | No
 
 def read_facts(file: BinaryIO) -> tuple[list[int], list[Fact]]:
     """All facts with their line numbers; ends the command where a line is bad."""
-    bad = BadLines()
+    bad = BadLines(click.format_filename(getattr(file, "name", "<stdin>")))
     numbered = list(read_jsonl(lines_of(file), on_bad_line=bad.add))
     if bad.count:
-        for sentence in bad.named(click.format_filename(getattr(file, "name", "<stdin>"))):
-            click.echo(f"error: {sentence}", err=True)
         click.echo("error: nothing was decided: correct these lines and run the command again", err=True)
         sys.exit(2)
     return [number for number, _ in numbered], [fact for _, fact in numbered]

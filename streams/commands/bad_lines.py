@@ -1,26 +1,18 @@
 """The bad lines of a JSONL file, for commands that do nothing if there is one."""
 
-from streams.events import BadLine
+import click
 
-MAX_NAMED_LINES = 20
+from streams.events import BadLine
 
 
 class BadLines:
-    """The first are named, all are counted: a file of another kind may have millions."""
+    """Each is named on standard error when it is met, and none is kept: a file of another kind may have millions."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: object) -> None:
         self.count = 0
-        self._first: list[BadLine] = []
+        self._where = where
 
     def add(self, bad: BadLine) -> None:
-        """Take note of one."""
+        """Name one."""
         self.count += 1
-        if len(self._first) < MAX_NAMED_LINES:
-            self._first.append(bad)
-
-    def named(self, where: object) -> list[str]:
-        """A sentence for each of the first, and one for how many more there are."""
-        sentences = [f"{where}: {bad}" for bad in self._first]
-        if self.count > len(self._first):
-            sentences.append(f"{where}: {self.count - len(self._first):,} more bad lines")
-        return sentences
+        click.echo(f"error: {self._where}: {bad}", err=True)

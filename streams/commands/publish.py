@@ -130,7 +130,7 @@ class _Checked(NamedTuple):
 
 def _checked(path: Path, source: str, progress: Progress) -> _Checked:
     """Check all facts of a file; ends the command where a line is bad."""
-    bad = BadLines()
+    bad = BadLines(path)
     first: list[FactRecord] = []
     facts, behind_first = 0, 0
     with path.open("rb") as file:
@@ -142,11 +142,9 @@ def _checked(path: Path, source: str, progress: Progress) -> _Checked:
             if len(first) < MOST_FACTS_IN_MEMORY:
                 first.append(record)
                 behind_first = lines.bytes_read
-    if not bad.count:
-        return _Checked(path, facts, first, behind_first, state, lines.sha256.hexdigest())
-    for sentence in bad.named(path):
-        click.echo(f"error: {sentence}", err=True)
-    raise UsageError("nothing was published: correct these lines and run the command again")
+    if bad.count:
+        raise UsageError("nothing was published: correct these lines and run the command again")
+    return _Checked(path, facts, first, behind_first, state, lines.sha256.hexdigest())
 
 
 class _FileChangedError(Exception):

@@ -121,11 +121,13 @@ def test_bad_lines_are_all_named_and_nothing_is_published(system: BillingSystem,
     lines = jsonl.read_text().splitlines()
     lines[3] = lines[3].replace('"effective_from": "', '"effective_from": "2024-02-30x')
     lines[7] = "not json"
+    lines += ["?"] * 30
     jsonl.write_text("\n".join(lines))
     done = system.run("publish", str(jsonl))
     assert done.returncode == 2
     assert "line 4: spans[0].effective_from:" in done.stderr
     assert "line 8: is not JSON" in done.stderr
+    assert len(done.stderr.splitlines()) == 33, "one for each, and that nothing was published"
     assert "nothing was published" in done.stderr
     assert fetched.records() == []
 

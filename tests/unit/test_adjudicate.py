@@ -7,7 +7,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streams.commands.adjudicate import command
-from streams.commands.bad_lines import MAX_NAMED_LINES
 from tests import facts
 
 PAYABLE = [facts.agreement(), facts.order(), facts.start()]
@@ -76,10 +75,12 @@ def test_bad_input_is_named_by_line_and_field_and_nothing_is_decided(bad: facts.
     assert "pt-0001" not in result.stderr
 
 
-def test_many_bad_lines_are_counted() -> None:
-    result = adjudicate(["?"] * (MAX_NAMED_LINES + 5))
+def test_all_bad_lines_are_named_however_many() -> None:
+    result = adjudicate(["?"] * 100)
     assert result.exit_code == 2
-    assert "5 more bad lines" in result.stderr
+    named = [f"error: <stdin>: line {number}: is not JSON" for number in range(1, 101)]
+    assert [line.partition(": Expecting")[0] for line in result.stderr.splitlines()[:-1]] == named
+    assert "nothing was decided" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

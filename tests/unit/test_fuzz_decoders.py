@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,7 @@ from hypothesis import strategies as st
 
 from schemas import catalog
 from streams import events
-from streams.commands.adjudicate import command as adjudicate
-from streams.commands.bad_lines import MAX_NAMED_LINES
+from streams.commands.adjudicate import read_facts
 from streams.commands.import_837 import command as import_837
 from streams.events import (
     FACT_TYPES,
@@ -165,17 +165,18 @@ def test_lines_are_those_of_the_file(parts: list[bytes]) -> None:
     assert list(lines_of(io.BytesIO(content))) == list(io.BytesIO(content))
 
 
-def test_millions_of_bad_lines_are_counted_and_not_kept(tmp_path: Path) -> None:
-    file = tmp_path / "other.csv"
+def test_millions_of_bad_lines_are_named_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, errors = tmp_path / "other.csv", tmp_path / "errors"
     file.write_bytes(b"a;b\n" * 50_000)
 
     def read() -> None:
-        result = CliRunner().invoke(adjudicate, [str(file)])
-        assert result.exit_code == 2
-        assert "49,980 more bad lines" in result.stderr
-        assert len(result.stderr.splitlines()) == MAX_NAMED_LINES + 2
+        with file.open("rb") as lines, errors.open("w") as stderr, monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", stderr)
+            with pytest.raises(SystemExit):
+                read_facts(lines)
 
     assert peak_of(read) < 2_000_000
+    assert len(errors.read_text().splitlines()) == 50_001
 
 
 @pytest.mark.parametrize(
