@@ -97,6 +97,12 @@ REPEATED_FACTS = _counter(
     "Patient facts that were on record already with the same content: they had no effect.",
     "topic",
 )
+PASSED_LINES = _counter(
+    "pathway_billing_passed_lines_total",
+    "claim lines",
+    "Claim lines with another procedure code than S0353 and S0354: they pass untouched. Each claim counts once, when it is taken "
+    "in.",
+)
 DEAD_LETTERS = _counter(
     "pathway_billing_dead_letters_total", "records", "Input records committed to the dead letters, by reason.", "reason"
 )

@@ -224,6 +224,11 @@ BILLING = Dashboard(
                     (Query("sum by (reason) (increase(pathway_billing_notices_total[1h]))", "{{reason}}"),),
                     colors={"ELIGIBLE": "green"},
                 ),
+                Panel(
+                    "Lines of other codes per hour",
+                    "Neither S0353 nor S0354: they pass untouched.",
+                    (Query("sum(increase(pathway_billing_passed_lines_total[1h]))", "lines"),),
+                ),
             ),
         ),
         Row(

@@ -161,7 +161,7 @@ class Adjudicator:
         for entry in entries:
             if isinstance(entry, _Taken):
                 step = entry.step
-                tally.add(entry.record.topic, step)
+                tally.add(entry.record.topic, entry.fact, step)
                 if step.decisions or step.notices:
                     _publish(step, entry.record, outputs)
             else:

@@ -5,6 +5,7 @@ from functools import cache
 
 from streams import metrics
 from streams.adjudication.decisions import BUNDLED, DENIED, OUTCOMES, PAID, PENDED, VOIDED, Decision, EligibilityNotice
+from streams.adjudication.facts import S_CODES, Claim, PatientFact
 from streams.adjudication.fold import Step
 from streams.adjudication.policy import Policy
 from streams.runtime.dead_letters import Reason
@@ -48,18 +49,21 @@ class _Sum:
 class BatchTally:
     """Collects while a batch is decided, which is the hot path, and adds up once, in `count`."""
 
-    __slots__ = ("_decisions", "_notices", "_repeats")
+    __slots__ = ("_claims", "_decisions", "_notices", "_repeats")
 
     def __init__(self) -> None:
+        self._claims: list[Claim] = []  # that were taken in
         self._decisions: list[Decision] = []
         self._notices: list[EligibilityNotice] = []
         self._repeats: Counter[str] = Counter()
 
-    def add(self, topic: str, step: Step) -> None:
+    def add(self, topic: str, fact: PatientFact, step: Step) -> None:
         """Note what a fact of this topic, which was not refused, led to."""
         if not step.changed:
             self._repeats[topic] += 1
             return
+        if isinstance(fact, Claim):
+            self._claims.append(fact)
         self._decisions += step.decisions
         self._notices += step.notices
 
@@ -94,6 +98,9 @@ class BatchTally:
         metrics.PAID_CENTS.inc(paid_cents)
         for reason, count in Counter([notice.reason for notice in self._notices]).items():
             _notices(reason).inc(count)
+        metrics.PASSED_LINES.inc(
+            sum([line.procedure_code not in S_CODES for claim in self._claims for line in claim.lines])
+        )
         for topic, count in self._repeats.items():
             metrics.REPEATED_FACTS.labels(topic).inc(count)
 

@@ -69,6 +69,17 @@ def test_a_repeat_counts_as_one_and_decides_nothing() -> None:
     assert moved("notices_total", reason="ELIGIBLE") == 0
 
 
+def test_lines_of_other_codes_are_tallied_once_for_each_claim() -> None:
+    moved = Since()
+    lane = Lane()
+    lines = [facts.line(number, code, "2024-01-08") for number, code in enumerate(("S0353", "J9271", "96413"), start=1)]
+    claim = facts.claim("A", lines)
+    committed(lane, [facts.agreement(), claim, {**claim, "event_id": "sent again"}])
+    committed(lane, [claim, facts.claim("B", lines, payer_id="AIM")])
+    assert moved("passed_lines_total") == 2, "neither a repeat nor what is refused counts"
+    assert moved("decisions_total", outcome="DENIED", reason="NO_PATHWAY_AT_DOS") == 1
+
+
 def test_a_refused_fact_and_a_late_lower_version_are_no_repeats() -> None:
     lane = Lane()
     committed(lane, [facts.order(order_version=2)])
