@@ -9,9 +9,9 @@ from confluent_kafka import Producer
 from kafka import KafkaProducer
 
 from streams.events import fact_from_json, fact_to_avro
-from streams.topics import CLAIM_RECEIVED
+from streams.topics import CLAIM_RECEIVED, partition_for
 from tests import facts
-from tests.broker.billing_system import BillingSystem, billing_system
+from tests.broker.billing_system import PARTITIONS, BillingSystem, billing_system
 
 pytestmark = pytest.mark.broker
 
@@ -81,5 +81,19 @@ def test_a_header_may_have_any_name_and_no_value(system: BillingSystem) -> None:
     assert system.workers[0].poll() is None
 
 
-def listed(system: BillingSystem) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in system.run("dead-letters", "list", "--json").stdout.splitlines()]
+def test_a_record_in_another_partition_than_its_keys_is_refused_and_a_redrive_puts_it_right(
+    system: BillingSystem,
+) -> None:
+    key, value = claim(40, "astray")
+    home = partition_for(key, PARTITIONS)
+    with KafkaProducer(bootstrap_servers=system.broker.bootstrap_servers) as producer:
+        producer.send(CLAIM_RECEIVED, value, key, partition=(home + 1) % PARTITIONS).get(timeout=10)
+    assert "astray" not in decided(system)
+    (letter,) = listed(system, "--reason", "KEY_MISMATCH")
+    redriven = system.run("dead-letters", "redrive", letter["letter"], "--because", "its place", "--by", "ann", "--yes")
+    assert redriven.returncode == 0, redriven.stderr
+    assert "astray" in decided(system)
+
+
+def listed(system: BillingSystem, *filters: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in system.run("dead-letters", "list", "--json", *filters).stdout.splitlines()]
