@@ -298,7 +298,7 @@ class Lane:
                         await self._catch_up_group_offsets(held)
                 else:
                     await self._refresh(held)
-        if self._inbox.is_low:
+        if self._inbox.is_low and not self._writer.is_busy:
             await asyncio.sleep(self._settings.linger_seconds)
 
     async def _refresh(self, held: _Open) -> None:

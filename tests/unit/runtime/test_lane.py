@@ -35,6 +35,8 @@ class Processor:
 class Writer:
     """Takes everything."""
 
+    is_busy = False
+
     async def commit(self, part: Part) -> int:
         return len(part.changes)
 
