@@ -439,9 +439,12 @@ def _api_versions(server: str, timeout_seconds: float) -> bool:
     correlation_id = 7
     request = struct.pack(">hhih", 18, 0, correlation_id, -1)  # key ApiVersions, version 0, no client id
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout_seconds) as connection:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), timeout_seconds) as connection,
+            connection.makefile("rb") as incoming,  # closed here: a Ctrl-C while Python cleans it up would be swallowed
+        ):
             connection.sendall(struct.pack(">i", len(request)) + request)
-            answer = connection.makefile("rb").read(10)  # length, correlation id, error code
+            answer = incoming.read(10)  # length, correlation id, error code
     except (OSError, ValueError, OverflowError):
         return False
     return answer[4:] == struct.pack(">ih", correlation_id, 0)

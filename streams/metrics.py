@@ -149,7 +149,8 @@ PROCESSING_SECONDS = _histogram(
 COMMIT_SECONDS = _histogram(
     "pathway_billing_commit_seconds",
     "seconds",
-    "Transaction time: from its first send to its end in the local store.",
+    "Transaction time of a batch: from when it is decided, the wait for the transaction before it included, to the local "
+    "store.",
     _LATENCY,
 )
 INPUT_TO_COMMIT_SECONDS = _histogram(
