@@ -143,7 +143,7 @@ def test_what_is_wrong_is_told_with_what_to_do(system: BillingSystem, tmp_path: 
     assert "secret" not in down.stderr
     (tmp_path / "text").write_text("no database" * 100)
     foreign = system.run("project", "--database", f"sqlite:///{tmp_path / 'text'}")
-    assert foreign.returncode == 1
+    assert foreign.returncode == 2
     assert "is not an SQLite database" in foreign.stderr
     no_kafka = system.run("project", "--bootstrap-servers", "127.0.0.1:1")
     assert no_kafka.returncode == 2
