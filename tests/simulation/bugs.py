@@ -74,7 +74,7 @@ BUGS: tuple[Bug, ...] = (
         "_pack",
         "self._waiting and size < TRANSACTION_BYTES",
         "self._waiting and (size < TRANSACTION_BYTES or self._waiting.clear())",
-        (502,),
+        (114,),
     ),
     Bug("store before commit", Lane, "_commit", _COMMIT_AND_STORE, _STORE_AND_COMMIT),
     Bug(
@@ -125,7 +125,8 @@ BUGS: tuple[Bug, ...] = (
         Lane,
         "_run",
         "                await self._run_batch(self._open)\n",
-        "                with contextlib.suppress(Exception):\n                    await self._run_batch(self._open)\n",
+        "                with contextlib.suppress(Exception):\n                    await self._run_batch(self._open)\n"
+        "                await asyncio.sleep(0)\n",
     ),
     Bug(
         "group offsets ahead of the position",
