@@ -295,7 +295,7 @@ def disk_full(system: System, rnd: random.Random) -> Iterator[None]:
     if prefix is None:
         prefix, way = ("sh", "-c", 'ulimit -f 128 && exec "$@"', "limited"), "a limit on the size of files"
     system.notes.add(f"disk full: {way}")
-    yield from _refused_disk(system, rnd, prefix, "disk full")
+    yield from _refused_disk(system, rnd, prefix, "disk full", code=1)
 
 
 @contextmanager
@@ -304,7 +304,7 @@ def disk_read_only(system: System, rnd: random.Random) -> Iterator[None]:
     prefix = _mounted("ro", system)
     if prefix is not None:
         system.notes.add("read-only folder: a read-only tmpfs")
-        yield from _refused_disk(system, rnd, prefix, "read-only folder")
+        yield from _refused_disk(system, rnd, prefix, "read-only folder", code=2)
         return
     assert os.getuid() != 0, "root may write everywhere, and mounting is not allowed here"
     system.notes.add("read-only folder: permissions")
@@ -315,7 +315,7 @@ def disk_read_only(system: System, rnd: random.Random) -> Iterator[None]:
     for folder in folders:
         folder.chmod(0o500)
     try:
-        _stops_with_a_cause(system, slot, ())
+        _stops_with_a_cause(system, slot, (), code=2)
     finally:
         for folder in folders:
             folder.chmod(0o700)
@@ -324,22 +324,26 @@ def disk_read_only(system: System, rnd: random.Random) -> Iterator[None]:
     yield
 
 
-def _refused_disk(system: System, rnd: random.Random, prefix: tuple[str, ...], name: str) -> Iterator[None]:
+def _refused_disk(
+    system: System, rnd: random.Random, prefix: tuple[str, ...], name: str, *, code: int
+) -> Iterator[None]:
     slot = system.running(rnd)
     _stop_cleanly(system, slot)
     system.struck()
     slot.state_folder.mkdir(exist_ok=True)
-    _stops_with_a_cause(system, slot, tuple(part.replace("FOLDER", str(slot.state_folder)) for part in prefix))
+    prefix = tuple(part.replace("FOLDER", str(slot.state_folder)) for part in prefix)
+    _stops_with_a_cause(system, slot, prefix, code=code)
     system.injected[name] += 1
     _start(slot)
     yield
 
 
-def _stops_with_a_cause(system: System, slot: WorkerSlot, prefix: tuple[str, ...]) -> None:
+def _stops_with_a_cause(system: System, slot: WorkerSlot, prefix: tuple[str, ...], *, code: int) -> None:
+    """With 2 where it can tell at its start, and with 1 where it finds out at work."""
     process = slot.start(prefix=prefix)
-    code = process.wait(120)
+    found = process.wait(120)
     ended = system.note_end(slot)
-    assert code == 1, f"exit code {code}: {process.log[-3_000:]}"
+    assert found == code, f"exit code {found}: {process.log[-3_000:]}"
     assert "local store" in ended.cause or "state folder" in ended.cause, process.log[-3_000:]
     assert "Traceback" not in process.log, process.log[-3_000:]
 
