@@ -150,8 +150,9 @@ class Writer:
     async def _run(self) -> None:
         try:
             while self._waiting:
-                taken, batches = self._pack()
+                taken: list[tuple[Part, asyncio.Future[int]]] = []
                 try:
+                    batches = self._pack(taken)
                     ends = await self._transaction([part for part, _ in taken], batches)
                 except Exception as exc:  # noqa: BLE001  # whatever it is, the lanes hear of it
                     self._failure = exc
@@ -169,9 +170,8 @@ class Writer:
         finally:
             self._running = None
 
-    def _pack(self) -> tuple[list[tuple[Part, "asyncio.Future[int]"]], list[RecordBatch]]:
-        """The parts of the next transaction, taken from those that wait, and their record batches."""
-        taken: list[tuple[Part, asyncio.Future[int]]] = []
+    def _pack(self, taken: list[tuple[Part, "asyncio.Future[int]"]]) -> list[RecordBatch]:
+        """The record batches of the next transaction. Its parts, of those that wait, go into `taken`."""
         batches: list[RecordBatch] = []
         size = 0
         while self._waiting and size < TRANSACTION_BYTES:
@@ -179,7 +179,7 @@ class Writer:
             packed = self._packed(taken[-1][0])
             size += sum(len(batch.data) for batch in packed)
             batches += packed
-        return taken, batches
+        return batches
 
     def _packed(self, part: Part) -> list[RecordBatch]:
         by_topic: dict[str, list[Message]] = {}

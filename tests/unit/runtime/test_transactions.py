@@ -177,6 +177,18 @@ def test_a_failure_is_every_lanes_and_for_good(trouble: Exception, failure: type
     with_writer(use)
 
 
+def test_what_cannot_be_packed_is_a_failure_too_and_nobody_waits_for_it() -> None:
+    mistaken = Part(0, [OutputRecord(CHANGELOG, b"key", b"x", ())], {b"key": b"state"})
+
+    async def use(writer: Writer, producer: Producer) -> None:
+        ends = await asyncio.gather(writer.commit(mistaken), writer.commit(part(1)), return_exceptions=True)
+        assert ["outputs go to other topics" in str(end) for end in ends] == [True, True]
+        assert all(isinstance(end, AssertionError) for end in ends)
+        assert not producer.committed
+
+    with_writer(use)
+
+
 def test_no_answer_in_time_is_a_failure_of_those_that_wait_behind_it_too() -> None:
     async def use(writer: Writer, producer: Producer) -> None:
         producer.may_go_on.clear()
