@@ -89,7 +89,8 @@ def committed(system: BillingSystem, topic: str) -> list[Any]:
 def test_a_registry_beside_the_whole_system(
     system: BillingSystem, registry: Registry, certificates: Certificates, tmp_path: Path
 ) -> None:
-    client = SchemaRegistryClient({"url": registry.url, "ssl.ca.location": str(certificates.ca_file)})
+    # without a timeout this client waits for ever when one answer is lost, which Apicurio did once; with it, it asks again
+    client = SchemaRegistryClient({"url": registry.url, "ssl.ca.location": str(certificates.ca_file), "timeout": 20})
     with ExitStack() as stack:
         a_registry_that_is_not_believed_is_asked_nothing(system, Certificates(tmp_path))
         our_schemas_are_registered_by_command(system, client)
