@@ -11,6 +11,8 @@ and the words are made only when a decision is published.
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from .agreements import span_on
 from .days import Day, iso
 from .decisions import BUNDLED, DENIED, PAID, PENDED, VOIDED, AgreementRef, Because, Evidence
@@ -32,6 +34,7 @@ from .policy import ORDER_SCOPE, PolicyProfile
 from .settling import Settling
 
 
+@mypyc_attr(acyclic=True)
 class Codes:
     """The adjustment that a denied or bundled line's whole charge is written off with."""
 
@@ -47,6 +50,7 @@ def evidence_of(kind: str, ref: str, says: str) -> Evidence:
     return new(Evidence, (kind, ref, says))
 
 
+@mypyc_attr(acyclic=True)
 class Finding:
     """What an edit found: how the line is decided and what the sentence needs to say so.
 
@@ -74,6 +78,7 @@ class Finding:
         self.edit = edit
 
 
+@mypyc_attr(acyclic=True)
 class OrderInEffect:
     """An order in effect on a service date, with its treatment start as far as one is on record."""
 
@@ -84,6 +89,7 @@ class OrderInEffect:
         self.onset = onset
 
 
+@mypyc_attr(acyclic=True)
 class BilledLine:
     """A live claim line in the hands of the edits; what one edit finds out the later ones use."""
 
@@ -141,6 +147,7 @@ def agreement_ref(npi: str, version: int) -> AgreementRef:
     return ref
 
 
+@mypyc_attr(acyclic=True)
 class Subject:
     """The line that a sentence is about."""
 

@@ -13,6 +13,8 @@ their order: the same decisions in a fifteenth less time, since each half's code
 from collections.abc import Callable
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from .agreements import Agreements
 from .decisions import (
     BUNDLED,
@@ -50,6 +52,7 @@ from .record import LineKey, PatientRecord
 from .settlement import Rulings, settle_last, settle_patient
 
 
+@mypyc_attr(acyclic=True)
 class Step:
     """What one fact led to."""
 

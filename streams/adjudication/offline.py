@@ -7,6 +7,8 @@ their order.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from .agreements import Agreements
 from .decisions import Refusal
 from .facts import Fact, PatientFact, ProviderAgreement
@@ -18,6 +20,7 @@ STRETCH_FACTS: Final = 100
 """So many facts are settled before their decisions are issued (fold.py); 50 and 1,000 are as good, 16 and fewer are not."""
 
 
+@mypyc_attr(acyclic=True)
 class Folded:
     """One fact and what it led to."""
 

@@ -1,11 +1,14 @@
 """What a payable line pays (rules.md section 4; FAQ "How much is the reimbursement for the S-codes?": the lesser of billed charges,
 and member cost shares where the benefit plan has them)."""
 
+from mypy_extensions import mypyc_attr
+
 from .decisions import Adjustment
 from .facts import Cents, CostShare
 from .making import new
 
 
+@mypyc_attr(acyclic=True)
 class Price:
     """The money of one paid line. charge = paid + the sum of the adjustments."""
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from .decisions import Position
 from .facts import Claim, MemberEligibility, PathwaySelection, ReadjudicationRequested, TreatmentStart
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 LineKey = tuple[str, int]  # claim_id, line_number
 
 
+@mypyc_attr(acyclic=True)
 class PatientRecord:
     """All facts known of one patient, the current decision of each line, and what is derived from them.
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from mypy_extensions import mypyc_attr
+
 from .agreements import Agreements
 from .decisions import DENIED, PAID, Adjustment, Because, Ruling
 from .edits import BilledLine, Finding, decide, voided
@@ -17,6 +19,7 @@ Rulings = dict[LineKey, Ruling]
 Decided = list[tuple[BilledLine, Finding]]
 
 
+@mypyc_attr(acyclic=True)
 class Settlement(Settling):
     """Settles one line after the other.
 

@@ -1,11 +1,14 @@
 """A patient in the middle of being settled: what the edits may ask about the patient and the lines that settled before."""
 
+from mypy_extensions import mypyc_attr
+
 from .agreements import Agreements
 from .days import Day, same_calendar_month
 from .facts import S0353, S0354, ProviderAgreement
 from .record import PatientRecord
 
 
+@mypyc_attr(acyclic=True)
 class CountedLine:
     """A paid line: it uses up the gap, the month and the once."""
 
@@ -23,6 +26,7 @@ class CountedLine:
         return f"{self.claim_id}/{self.line_number}"
 
 
+@mypyc_attr(acyclic=True)
 class Settling:
     """What the lines settled so far leave behind for the next one."""
 
@@ -34,8 +38,9 @@ class Settling:
         self.signatures: dict[tuple[object, ...], str] = {}  # of lines that edits 1 to 10 did not deny -> claim/line
         self._reference = agreements
         self._agreements: dict[str, ProviderAgreement | None] = {}  # used by a line, as they stood then
-        self._counted: dict[str, list[CountedLine]] = {}  # by code; sorted by service date, claim and line number
-        self._months: dict[tuple[str, str], int] = {}  # (code, order id) -> counted lines
+        self._counted_s0353: list[CountedLine] = []  # sorted by service date, claim and line number
+        self._counted_s0354: list[CountedLine] = []
+        self._months: dict[str, int] = {}  # order id -> counted S0354
 
     def agreement(self, npi: str) -> ProviderAgreement | None:
         if npi not in self._agreements:
@@ -44,18 +49,18 @@ class Settling:
 
     def counted_within(self, code: str, day: Day, gap_days: int) -> list[CountedLine]:
         """The counted lines of a code that are fewer than `gap_days` away from a day, either way."""
-        counted = self._counted.get(code)
+        counted = self._counted(code)
         if not counted:
             return []
         return counted[_first_from(counted, day - gap_days + 1) : _first_from(counted, day + gap_days)]
 
     def counted(self) -> list[CountedLine]:
         """All counted lines, S0353 first."""
-        return [line for code in sorted(self._counted) for line in self._counted[code]]
+        return self._counted_s0353 + self._counted_s0354
 
     def counted_s0353(self, order_id: str | None) -> CountedLine | None:
         """The counted S0353 of the patient, or of one governing order."""
-        for counted in self._counted.get(S0353, ()):
+        for counted in self._counted_s0353:
             if order_id is None or counted.order_id == order_id:
                 return counted
         return None
@@ -69,15 +74,18 @@ class Settling:
 
     def months_used(self, order_id: str, with_s0353: bool) -> int:
         """How many of an order's months are used up."""
-        used = self._months.get((S0354, order_id), 0)
-        return used + self._months.get((S0353, order_id), 0) if with_s0353 else used
+        used = self._months.get(order_id, 0)
+        return used + 1 if with_s0353 and self.counted_s0353(order_id) is not None else used
 
     def count(self, code: str, counted: CountedLine) -> None:
         """Note a paid line."""
-        lines = self._counted.setdefault(code, [])
+        lines = self._counted(code)
         lines.insert(_place_of(counted, lines), counted)
-        month = (code, counted.order_id)
-        self._months[month] = self._months.get(month, 0) + 1
+        if code == S0354:
+            self._months[counted.order_id] = self._months.get(counted.order_id, 0) + 1
+
+    def _counted(self, code: str) -> list[CountedLine]:
+        return self._counted_s0353 if code == S0353 else self._counted_s0354
 
     def rests_on(self, agreements: Agreements) -> bool:
         """Whether every agreement used so far is still the newest."""
