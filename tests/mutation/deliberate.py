@@ -221,8 +221,8 @@ PATCHES: tuple[Patch, ...] = (
     Patch(
         "months: of the patient, not of the order",
         "settling",
-        "month = (code, counted.order_id)\n        self._months[month] = self._months.get(month, 0) + 1",
-        "for order_id in self.orders:\n            self._months[code, order_id] = self._months.get((code, order_id), 0) + 1",
+        "self._months[counted.order_id] = self._months.get(counted.order_id, 0) + 1",
+        "self._months = {order_id: self._months.get(order_id, 0) + 1 for order_id in self.orders}",
     ),
     # price
     Patch(
