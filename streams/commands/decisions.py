@@ -14,7 +14,7 @@ from rich.console import Console
 
 from projections.current_decisions import CurrentDecisions, InconsistentLogError
 from projections.decision_log import DecisionLog
-from projections.topic_reader import LogUnavailableError
+from projections.topic_reader import LogUnavailableError, NoSuchTopicError
 from streams.adjudication.decisions import Decision
 from streams.console import decision_table, masked, plain_row, summary
 from streams.events import DECISIONS_TOPIC, decision_to_json
@@ -58,6 +58,8 @@ def command(current: bool, patient: str | None, follow: bool, reveal: bool, as_j
                     for decision in log.follow(stopped):
                         sys.stdout.write(_line(decision, form, history=True) + "\n")
                         sys.stdout.flush()
+    except NoSuchTopicError as error:
+        raise UsageError(str(error)) from error
     except LogUnavailableError as error:
         raise ProblemError(str(error)) from error
     except InconsistentLogError as error:

@@ -21,7 +21,7 @@ from streams.importers import report as reports
 from streams.importers.member_tokens import BadKey, MemberTokens
 from streams.importers.report import FileReport
 from streams.importers.terms import ASSIGNED, NO_COST_SHARE, PATIENT_CONTROL_NUMBER, Terms
-from streams.publisher import Publisher, PublishError, UnreachableError
+from streams.publisher import Publisher, PublishError
 from streams.settings import (
     ENVIRONMENT_PREFIX,
     ProblemError,
@@ -257,10 +257,8 @@ def _publisher(settings: Settings, source: str) -> Publisher:
     servers = resolve_bootstrap_servers(settings)
     try:
         return Publisher(servers, source=source, timeout_seconds=settings.request_timeout_seconds)
-    except UnreachableError as error:
-        raise UsageError(str(error)) from error
     except PublishError as error:
-        raise ProblemError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _terms(

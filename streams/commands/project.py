@@ -17,7 +17,7 @@ from projections.ledger.database import Database, LedgerError, LedgerUnavailable
 from projections.ledger.log import LedgerLog
 from projections.ledger.projector import Projector
 from projections.ledger.rebuild import rebuild
-from projections.topic_reader import LogUnavailableError
+from projections.topic_reader import LogUnavailableError, NoSuchTopicError
 from streams.commands.options import metrics_options
 from streams.metrics import PROJECTOR_REGISTRY
 from streams.settings import (
@@ -108,7 +108,7 @@ class ledger_problems:  # noqa: N801 - reads as a statement: with ledger_problem
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, LedgerUnavailableError):
+        if isinstance(error, LedgerUnavailableError | NoSuchTopicError):
             raise UsageError(str(error)) from error
         if isinstance(error, LedgerError | LogUnavailableError):
             raise ProblemError(str(error)) from error
