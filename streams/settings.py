@@ -1,7 +1,6 @@
 """The settings of the command line and of the worker: each a flag, and an environment variable `PATHWAY_BILLING_<NAME>`.
 
-A command takes the settings that it needs with `@settings_options(...)` and gets them as one `Settings` value; whoever has
-no command line reads the environment alone with `settings_from_environment()`.
+A command takes the settings that it needs with `@settings_options(...)` and gets them as one `Settings` value.
 """
 
 import functools
@@ -227,20 +226,6 @@ kafka_options = settings_options(*CLIENT_SETTINGS)
 topic_options = settings_options(*TOPIC_SETTINGS)
 ledger_options = settings_options(*LEDGER_SETTINGS)
 worker_options = settings_options(*WORKER_SETTINGS)
-
-
-def settings_from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings as the environment alone has them. Raises UsageError that names the variable with a wrong value."""
-    environment = os.environ if environment is None else environment
-    given = {}
-    for name, (_flag, kind, _help) in _OPTIONS.items():
-        variable = environment_variable(name)
-        if text := environment.get(variable):
-            try:
-                given[name] = kind.convert(text, None, None)
-            except click.BadParameter as error:
-                raise UsageError(f"{variable}: {error.message}") from None
-    return Settings(**given)
 
 
 def environment_variable(name: str) -> str:
