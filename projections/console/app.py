@@ -42,7 +42,7 @@ from projections.ledger.patients import patient_facts
 from streams.adjudication.days import day_from_iso, iso
 from streams.adjudication.decisions import OUTCOMES
 from streams.adjudication.policy import Policy
-from streams.console import dollars, masked
+from streams.display import dollars, masked
 from streams.events import decision_to_json
 from streams.next_billable import BadQuestion, UnknownPatient, ask, to_json
 from streams.runtime.dead_letters import Reason

@@ -30,7 +30,7 @@ from streams.adjudication.fold import fold
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import LineKey, PatientRecord
 from streams.adjudication.trace import Trace, trace
-from streams.console import dollars
+from streams.display import dollars
 from streams.events import HISTORY_FIELDS
 from streams.topics import BILLING_DECISIONS
 from streams.verification.refold import decided_under

@@ -16,7 +16,7 @@ from projections.current_decisions import CurrentDecisions, InconsistentLogError
 from projections.decision_log import DecisionLog
 from projections.topic_reader import LogUnavailableError, NoSuchTopicError
 from streams.adjudication.decisions import Decision
-from streams.console import decision_table, masked, plain_row, summary
+from streams.display import decision_table, masked, plain_row, summary
 from streams.events import DECISIONS_TOPIC, decision_to_json
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from schemas import json_form
 from streams.adjudication.facts import Claim, CostShare
 from streams.commands.options import chosen_policy, policy_option
-from streams.console import masked
+from streams.display import masked
 from streams.events import fact_to_json
 from streams.importers import report as reports
 from streams.importers.member_tokens import BadKey, MemberTokens

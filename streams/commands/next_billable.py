@@ -11,7 +11,7 @@ from streams.adjudication.facts import Fact
 from streams.adjudication.next_billable import NextBillable
 from streams.commands.options import chosen_policy, policy_option
 from streams.commands.sweep import Date
-from streams.console import dollars
+from streams.display import dollars
 from streams.next_billable import BadQuestion, ask, to_json
 from streams.settings import (
     ProblemError,

@@ -17,7 +17,7 @@ from streams.adjudication.policy import Policy
 from streams.commands.options import chosen_policy, policy_option
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog, LogStuckError
-from streams.console import masked
+from streams.display import masked
 from streams.publisher import Publisher, PublishError, TopicsMissingError, UnreachableError
 from streams.settings import (
     ProblemError,
