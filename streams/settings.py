@@ -96,7 +96,7 @@ class _Servers(click.ParamType):
         return ",".join(servers)
 
 
-class _AppId(click.ParamType):
+class PlainName(click.ParamType):
     """A name that Kafka takes as part of topic names and transactional ids."""
 
     name = "name"
@@ -132,7 +132,7 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
         "Kafka brokers.  [default: the embedded broker that runs on the data folder; demo starts one of its own]",
     ),
     "data_dir": ("--data", _DIRECTORY, "Data folder: of the embedded broker, and of a worker's local state."),
-    "app_id": ("--app-id", _AppId(), "Names the worker's consumer group, changelog and transactions."),
+    "app_id": ("--app-id", PlainName(), "Names the worker's consumer group, changelog and transactions."),
     "partitions": ("--partitions", click.IntRange(1, 10_000), "Partitions of every topic; for the life of the topics."),
     "replication_factor": ("--replication-factor", click.IntRange(1, 100), "Copies of every topic."),
     "store": ("--store", click.Choice([ROCKSDB, MEMORY]), "Where a worker keeps the patient table."),
