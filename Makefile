@@ -79,4 +79,4 @@ lock: install  ## resolve requirements.lock anew from pyproject.toml, and the pa
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --constraints requirements.lock pyproject.toml --output-file requirements-run.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage mutants build streams/__compiled__ *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache mutants build streams/__compiled__ *.egg-info

@@ -201,11 +201,11 @@ class EmbeddedBroker:
         for port in filter(None, (self.port, self.controller_port, *self._behind_proxies)):
             _require_free(port)
         jars = kafka_jars(self._announce)
-        self.port = self.port or _free_port()
-        controller_port = self.controller_port or _free_port(self.port)
+        self.port = self.port or free_port()
+        controller_port = self.controller_port or free_port(self.port)
         for name in self._secured.protocols() if self._secured else ():
             taken = (self.port, controller_port, *self._secured_ports.values())
-            self._secured_ports.setdefault(name, _free_port(*taken))
+            self._secured_ports.setdefault(name, free_port(*taken))
         self._write_config(controller_port)
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
@@ -460,7 +460,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _free_port(*other_than: int) -> int:
+def free_port(*other_than: int) -> int:
+    """A port that nobody listens on, and that no connection will be given. Raises PortTakenError where there is none."""
     for port in random.sample(_FREE_PORTS, 100):
         with contextlib.suppress(PortTakenError):
             if port not in other_than:

@@ -26,6 +26,10 @@ class LogUnavailableError(Exception):
     """The topic cannot be read. The message says what to do."""
 
 
+class NoSuchTopicError(LogUnavailableError):
+    """The Kafka has no such topic, or does not show it to this user."""
+
+
 class TopicReader:
     """The committed records of a topic. Close it, or use it in a `with` block."""
 
@@ -99,7 +103,7 @@ class TopicReader:
         with self._kafka_errors():
             numbers = sorted(self._consumer.partitions_for_topic(self.topic) or ())
             if not numbers:
-                raise LogUnavailableError(
+                raise NoSuchTopicError(
                     f"Kafka on {self._servers} has no topic {self.topic}. Make the topics with `pathway-billing topics`."
                     f"{perhaps_hidden()}"
                 )

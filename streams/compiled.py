@@ -3,7 +3,7 @@
 `python -m streams.compiling` makes a build, with `--trained` one that gcc lays out by what a run of it did, which is taken first.
 It lies in a folder that bears the hash of everything it was made from. A source that was changed since has another hash, so its
 build is not found and the source runs as it is: a stale build is never used. `PATHWAY_BILLING_COMPILED=0` runs the source in any
-case, as the tests, the coverage and the mutation check do by default.
+case, as the tests and the mutation check do by default.
 """
 
 import hashlib

@@ -31,6 +31,7 @@ from streams.events import (
     fact_to_avro,
 )
 from streams.runtime.dead_letters import (
+    ADDED_HEADERS,
     OFFSET_HEADER,
     PARTITION_HEADER,
     REASON_HEADER,
@@ -52,7 +53,6 @@ REDRIVEN_FROM_HEADER = "dlq_redriven_from"
 
 SOURCE = "/pathway-billing/dead-letters"
 
-_ADDED = frozenset((REASON_HEADER, SENTENCE_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER))
 _TRANSACTION_TIMEOUT_SECONDS = 30
 _LARGEST_RECORD_BYTES = 8 << 20
 
@@ -156,7 +156,7 @@ def content(log: CommittedLog, letter: Letter) -> Content:
     """The refused record of a letter, key, value and headers as they came."""
     record = next(log.read(DEAD_LETTERS, letter.partition, letter.offset, letter.offset + 1))
     headers = list(record.headers)
-    while headers and headers[-1][0] in _ADDED and len(headers) > len(record.headers) - len(_ADDED):
+    while headers and headers[-1][0] in ADDED_HEADERS and len(headers) > len(record.headers) - len(ADDED_HEADERS):
         headers.pop()
     return Content(record.key, record.value, tuple(headers))
 

@@ -42,6 +42,9 @@ DECISIONS_TOPIC = catalog.TOPICS[DECISION]
 NOTICES_TOPIC = catalog.TOPICS[NOTICE]
 ACTIONS_TOPIC = catalog.TOPICS[ACTION]
 
+HISTORY_FIELDS = ("decision_id", "version", "supersedes", "paid_before_cents", "change_cents", "caused_by")
+"""Of a decision: how it came about, which may depend on the order of arrival; nothing else may (rules.md section 1)."""
+
 
 class DeadLetterAction(NamedTuple):
     """What somebody did about a dead letter. The letter is named by where the refused record stands."""

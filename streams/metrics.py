@@ -395,7 +395,7 @@ def start_at_zero(metric: MetricWrapperBase, *label_values: Iterable[str]) -> No
         metric.labels(*values)
 
 
-class Violations:
+class ViolationLog:
     """Counts assertions that did not hold, beyond the end of the worker: it stops at once, before Prometheus has asked."""
 
     def __init__(self) -> None:
@@ -417,7 +417,7 @@ class Violations:
                     file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {sentence}\n")
 
 
-violations = Violations()
+violation_log = ViolationLog()
 
 
 def say_what_runs() -> None:

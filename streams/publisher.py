@@ -34,9 +34,8 @@ _UNDER_WAY = 10_000
 # threads mostly hand the interpreter to and fro: 8,700 facts/s at 10 ms, 10,500 at 500 ms (2 cores, with the broker on them).
 _LINGER_SECONDS = 0.5
 _BATCH_BYTES = 256 * 1024
-_LARGEST_RECORD_BYTES = (
-    4 * 1024 * 1024
-)  # larger than a worker takes: refusing is its part, with a dead letter that tells
+# Larger than a worker takes: refusing is its part, with a dead letter that tells
+_LARGEST_RECORD_BYTES = 4 * 1024 * 1024
 
 
 class PublishError(Exception):

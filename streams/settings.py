@@ -1,7 +1,6 @@
 """The settings of the command line and of the worker: each a flag, and an environment variable `PATHWAY_BILLING_<NAME>`.
 
-A command takes the settings that it needs with `@settings_options(...)` and gets them as one `Settings` value; whoever has
-no command line reads the environment alone with `settings_from_environment()`.
+A command takes the settings that it needs with `@settings_options(...)` and gets them as one `Settings` value.
 """
 
 import functools
@@ -97,7 +96,7 @@ class _Servers(click.ParamType):
         return ",".join(servers)
 
 
-class _AppId(click.ParamType):
+class PlainName(click.ParamType):
     """A name that Kafka takes as part of topic names and transactional ids."""
 
     name = "name"
@@ -133,7 +132,7 @@ _OPTIONS: Mapping[str, tuple[str, click.ParamType, str]] = {
         "Kafka brokers.  [default: the embedded broker that runs on the data folder; demo starts one of its own]",
     ),
     "data_dir": ("--data", _DIRECTORY, "Data folder: of the embedded broker, and of a worker's local state."),
-    "app_id": ("--app-id", _AppId(), "Names the worker's consumer group, changelog and transactions."),
+    "app_id": ("--app-id", PlainName(), "Names the worker's consumer group, changelog and transactions."),
     "partitions": ("--partitions", click.IntRange(1, 10_000), "Partitions of every topic; for the life of the topics."),
     "replication_factor": ("--replication-factor", click.IntRange(1, 100), "Copies of every topic."),
     "store": ("--store", click.Choice([ROCKSDB, MEMORY]), "Where a worker keeps the patient table."),
@@ -227,20 +226,6 @@ kafka_options = settings_options(*CLIENT_SETTINGS)
 topic_options = settings_options(*TOPIC_SETTINGS)
 ledger_options = settings_options(*LEDGER_SETTINGS)
 worker_options = settings_options(*WORKER_SETTINGS)
-
-
-def settings_from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings as the environment alone has them. Raises UsageError that names the variable with a wrong value."""
-    environment = os.environ if environment is None else environment
-    given = {}
-    for name, (_flag, kind, _help) in _OPTIONS.items():
-        variable = environment_variable(name)
-        if text := environment.get(variable):
-            try:
-                given[name] = kind.convert(text, None, None)
-            except click.BadParameter as error:
-                raise UsageError(f"{variable}: {error.message}") from None
-    return Settings(**given)
 
 
 def environment_variable(name: str) -> str:

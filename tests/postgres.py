@@ -11,7 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.broker.harness import free_port, wait_until
+from deploy.broker import free_port
+from tests.broker.harness import wait_until
 
 MISSING = (
     "PostgreSQL is missing: `apt-get install postgresql` (the tests need its initdb and postgres, on the PATH or in "

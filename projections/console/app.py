@@ -42,9 +42,10 @@ from projections.ledger.patients import patient_facts
 from streams.adjudication.days import day_from_iso, iso
 from streams.adjudication.decisions import OUTCOMES
 from streams.adjudication.policy import Policy
-from streams.console import dollars, masked
+from streams.display import dollars, masked
 from streams.events import decision_to_json
 from streams.next_billable import BadQuestion, UnknownPatient, ask, to_json
+from streams.runtime.dead_letters import Reason
 from streams.topics import BILLING_DECISIONS
 
 REVEAL_SECONDS = 15 * 60
@@ -53,7 +54,6 @@ FEED_SECONDS = 1.0
 SLOW_SECONDS = 2.0
 MOST_NEWS = 100
 LARGEST_FORM_BYTES = 16 * 1024
-REFUSALS = frozenset(("UNREADABLE", "INVALID", "KEY_MISMATCH", "WRONG_PAYER", "CONFLICT", "TOO_LARGE"))
 _HIDDEN_FIELDS = frozenset(("patient_id", "patient_control_number", "diagnosis_codes"))
 _A_DATE = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
 _WORTH_COMING_BACK = ("/decisions/", "/events/", "/search")
@@ -141,7 +141,7 @@ class Console:
         }  # fmt: skip
         self.templates.globals |= {
             "svg": Markup, "outcomes": OUTCOMES, "fields": search.FIELDS, "change_of": reason_change,
-            "reason_names": sorted({words.name for code, words in REASONS.items() if code not in REFUSALS}),
+            "reason_names": sorted({words.name for code, words in REASONS.items() if code not in Reason.__members__}),
             "style": _fingerprinted("console.css"), "script": _fingerprinted("console.js"), "icon": _fingerprinted("icon.svg"),
         }  # fmt: skip
         self._secret = secrets.token_bytes(32)  # sessions end with the process

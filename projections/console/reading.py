@@ -30,12 +30,12 @@ from streams.adjudication.fold import fold
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import LineKey, PatientRecord
 from streams.adjudication.trace import Trace, trace
-from streams.console import dollars
+from streams.display import dollars
+from streams.events import HISTORY_FIELDS
 from streams.topics import BILLING_DECISIONS
 from streams.verification.refold import decided_under
 
 _MOST_CAUSED = 200
-HISTORY_FIELDS = ("decision_id", "version", "supersedes", "paid_before_cents", "change_cents", "caused_by")
 
 
 class Cause(NamedTuple):

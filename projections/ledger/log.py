@@ -10,7 +10,7 @@ from kafka import TopicPartition as KafkaPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from projections.ledger.writer import TopicPartition
-from projections.topic_reader import LogUnavailableError
+from projections.topic_reader import LogUnavailableError, NoSuchTopicError
 from streams.runtime.processor import InputRecord
 from streams.security import denial, kafka_python_client, perhaps_hidden
 from streams.topics import BILLING_DECISIONS, DEAD_LETTER_ACTIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, INPUT_TOPICS
@@ -54,7 +54,7 @@ class LedgerLog:
             finally:
                 admin.close()
         if missing := [topic for topic in LEDGER_TOPICS if topic not in described]:
-            raise LogUnavailableError(
+            raise NoSuchTopicError(
                 f"Kafka on {bootstrap_servers} has no topic {', '.join(missing)}. Make it with `pathway-billing topics`."
                 f"{perhaps_hidden()}"
             )

@@ -17,7 +17,6 @@ from streams.adjudication.facts import Fact
 from streams.commands.options import user_name
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog
-from streams.console import masked
 from streams.dead_letters import (
     OPEN,
     STATES,
@@ -29,6 +28,7 @@ from streams.dead_letters import (
     content,
     letters,
 )
+from streams.display import masked
 from streams.events import (
     BadEvent,
     BadLine,

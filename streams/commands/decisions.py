@@ -1,12 +1,8 @@
 """`pathway-billing decisions`: what was decided, as it stands on Kafka."""
 
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import click
@@ -14,9 +10,10 @@ from rich.console import Console
 
 from projections.current_decisions import CurrentDecisions, InconsistentLogError
 from projections.decision_log import DecisionLog
-from projections.topic_reader import LogUnavailableError
+from projections.topic_reader import LogUnavailableError, NoSuchTopicError
 from streams.adjudication.decisions import Decision
-from streams.console import decision_table, masked, plain_row, summary
+from streams.commands.options import stop_on_signals
+from streams.display import decision_table, masked, plain_row, summary
 from streams.events import DECISIONS_TOPIC, decision_to_json
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
@@ -54,10 +51,11 @@ def command(current: bool, patient: str | None, follow: bool, reveal: bool, as_j
                 click.echo(f"there are no decisions {whom}in {DECISIONS_TOPIC} yet", err=True)
             if follow:
                 sys.stdout.flush()
-                with _until_stopped() as stopped:
-                    for decision in log.follow(stopped):
-                        sys.stdout.write(_line(decision, form, history=True) + "\n")
-                        sys.stdout.flush()
+                for decision in log.follow(stop_on_signals().is_set):
+                    sys.stdout.write(_line(decision, form, history=True) + "\n")
+                    sys.stdout.flush()
+    except NoSuchTopicError as error:
+        raise UsageError(str(error)) from error
     except LogUnavailableError as error:
         raise ProblemError(str(error)) from error
     except InconsistentLogError as error:
@@ -90,19 +88,3 @@ def _line(decision: Decision, form: Form, *, history: bool) -> str:
     if form.as_json:
         return json.dumps(decision_to_json(decision), ensure_ascii=False)
     return plain_row(decision, history=history, patient=form.patient)
-
-
-@contextmanager
-def _until_stopped() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM end what goes on, after the line that is being printed."""
-    stop = threading.Event()
-
-    def note(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
-        stop.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

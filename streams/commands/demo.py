@@ -21,11 +21,11 @@ from projections.topic_reader import LogUnavailableError, TopicReader
 from streams.adjudication.days import iso
 from streams.adjudication.facts import Fact, ProviderAgreement
 from streams.commands.project import ledger_problems
-from streams.console import dollars
 from streams.demo.check import Expectation, differences, expect, refused_fact
 from streams.demo.scoreboard import Scoreboard
 from streams.demo.screen import LiveScreen, PlainScreen, Screen
 from streams.demo.stage import Stage
+from streams.display import dollars
 from streams.generator import history
 from streams.policy_files import load_policy
 from streams.publisher import Publisher, PublishError

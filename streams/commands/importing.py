@@ -12,16 +12,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from schemas import json_form
 from streams.adjudication.facts import Claim, CostShare
-from streams.commands.options import chosen_policy, policy_option
-from streams.console import masked
+from streams.commands.options import Date, chosen_policy, policy_option
+from streams.display import masked
 from streams.events import fact_to_json
 from streams.importers import report as reports
 from streams.importers.member_tokens import BadKey, MemberTokens
 from streams.importers.report import FileReport
 from streams.importers.terms import ASSIGNED, NO_COST_SHARE, PATIENT_CONTROL_NUMBER, Terms
-from streams.publisher import Publisher, PublishError, UnreachableError
+from streams.publisher import Publisher, PublishError
 from streams.settings import (
     ENVIRONMENT_PREFIX,
     ProblemError,
@@ -36,18 +35,6 @@ Read = Callable[[BinaryIO, Terms, FileReport], Iterator[Claim]]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WHOLE_BP = 10_000  # of a fee: a member pays no more than all of it
 _KEY_VARIABLE = f"{ENVIRONMENT_PREFIX}MEMBER_KEY_FILE"
-
-
-class _Day(click.ParamType):
-    name = "YYYY-MM-DD"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return json_form.day_from_iso(value)
-        except json_form.FieldError as error:
-            self.fail(error.sentence, param, ctx)
 
 
 class _CostShare(click.ParamType):
@@ -90,7 +77,10 @@ _OPTIONS = (
         "--member-ids-are-tokens", is_flag=True, help="The member ids in the files are opaque tokens already."
     ),
     click.option(
-        "--received-date", type=_Day(), help="Day on which the plan received the claims.  [default: what the file says]"
+        "--received-date",
+        type=Date(),
+        metavar="YYYY-MM-DD",
+        help="Day on which the plan received the claims.  [default: what the file says]",
     ),
     click.option(
         "--plan", "plan_id", help="Plan of all claims.  [default: by --group, else the payer's plan in the policy]"
@@ -257,10 +247,8 @@ def _publisher(settings: Settings, source: str) -> Publisher:
     servers = resolve_bootstrap_servers(settings)
     try:
         return Publisher(servers, source=source, timeout_seconds=settings.request_timeout_seconds)
-    except UnreachableError as error:
-        raise UsageError(str(error)) from error
     except PublishError as error:
-        raise ProblemError(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _terms(

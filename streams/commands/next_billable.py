@@ -9,9 +9,8 @@ import click
 from streams.adjudication.days import iso
 from streams.adjudication.facts import Fact
 from streams.adjudication.next_billable import NextBillable
-from streams.commands.options import chosen_policy, policy_option
-from streams.commands.sweep import Date
-from streams.console import dollars
+from streams.commands.options import Date, chosen_policy, policy_option
+from streams.display import dollars
 from streams.next_billable import BadQuestion, ask, to_json
 from streams.settings import (
     ProblemError,

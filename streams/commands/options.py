@@ -1,17 +1,35 @@
-"""Options that several commands have, each said once, and what stands in for one that is not given."""
+"""What several commands have, each said once: options and their types, what stands in for one that is not given, how they stop."""
 
 import getpass
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 
+from streams.adjudication.days import day_from_iso
 from streams.adjudication.policy import Policy
 from streams.settings import UsageError, environment_option
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Date(click.ParamType):
+    """An ISO local date as a Day."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return day_from_iso(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date of the form YYYY-MM-DD.", param, ctx)
 
 
 def policy_option(what_for: str = "that the workers decide under") -> Decorator:
@@ -76,3 +94,15 @@ def listen(host: str, port: int, what: str, flags: str) -> socket.socket:
         raise UsageError(
             f"{what} on {host}:{port} ({why}). Choose another {flags}, or end what has this one."
         ) from error
+
+
+def stop_on_signals() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM from now on: what goes on ends after what it has in hand."""
+    stop = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return stop

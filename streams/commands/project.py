@@ -1,12 +1,9 @@
 """`pathway-billing project`: write the ledger."""
 
 import json
-import signal
-import threading
 import time
 from collections import Counter
 from pathlib import Path
-from types import FrameType
 
 import click
 from prometheus_client import start_http_server
@@ -17,8 +14,8 @@ from projections.ledger.database import Database, LedgerError, LedgerUnavailable
 from projections.ledger.log import LedgerLog
 from projections.ledger.projector import Projector
 from projections.ledger.rebuild import rebuild
-from projections.topic_reader import LogUnavailableError
-from streams.commands.options import metrics_options
+from projections.topic_reader import LogUnavailableError, NoSuchTopicError
+from streams.commands.options import metrics_options, stop_on_signals
 from streams.metrics import PROJECTOR_REGISTRY
 from streams.settings import (
     ProblemError,
@@ -62,10 +59,10 @@ def command(follow: bool, again: bool, metrics_port: int, metrics_host: str, as_
         if metrics_port:
             _serve_metrics(metrics_host, metrics_port)
         projector = Projector(database, log)
-        stop = _stop_on_signals() if follow else threading.Event()
+        stop = stop_on_signals() if follow else None
         projector.project_to_end()
         _say(database, projector.records, time.monotonic() - began, as_json=as_json)
-        if follow:
+        if stop:
             if not as_json:
                 click.echo("ready: following until Ctrl-C")
             projector.follow(stop.is_set)
@@ -108,7 +105,7 @@ class ledger_problems:  # noqa: N801 - reads as a statement: with ledger_problem
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, LedgerUnavailableError):
+        if isinstance(error, LedgerUnavailableError | NoSuchTopicError):
             raise UsageError(str(error)) from error
         if isinstance(error, LedgerError | LogUnavailableError):
             raise ProblemError(str(error)) from error
@@ -125,17 +122,6 @@ def _serve_metrics(host: str, port: int) -> None:
         raise UsageError(
             f"cannot serve metrics on {host}:{port} ({error.strerror}). Choose another --metrics-host or --metrics-port."
         ) from error
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    return stop
 
 
 def _say(database: Database, records: Counter[str], seconds: float, *, as_json: bool) -> None:

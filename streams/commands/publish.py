@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from streams.commands.bad_lines import BadLines
 from streams.commands.publish_progress import PublishProgress
 from streams.events import BadLine, lines_of, read_jsonl
-from streams.publisher import FactRecord, Publisher, PublishError, UnreachableError
+from streams.publisher import FactRecord, Publisher, PublishError, TopicsMissingError, UnreachableError
 from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
 MOST_FACTS_IN_MEMORY = 250_000
@@ -99,7 +99,7 @@ def command(file: str, as_json: bool, source: str, progress_file: Path | None, s
             ) as publisher:
                 acknowledged = publisher.acknowledged
                 _send(records, publisher)
-        except UnreachableError as error:
+        except (UnreachableError, TopicsMissingError) as error:
             raise UsageError(str(error)) from error
         except PublishError as error:
             raise ProblemError(f"{error}{_how_to_resume(resumable)}") from error

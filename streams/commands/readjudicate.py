@@ -22,7 +22,7 @@ from streams.readjudication import (
     patients_of_provider,
     published,
 )
-from streams.settings import ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
+from streams.settings import PlainName, ProblemError, Settings, UsageError, kafka_options, resolve_bootstrap_servers
 
 SOURCE = "/pathway-billing/readjudicate"
 
@@ -36,18 +36,6 @@ class _Npi(click.ParamType):
         if not is_npi(str(value)):
             self.fail(f"{value!r} is not an NPI: 10 digits, the last a check digit.", param, ctx)
         return str(value)
-
-
-class _RequestId(click.ParamType):
-    """A request's id: the first part of its facts' event ids."""
-
-    name = "id"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if not (text and len(text) <= 100 and text.isascii() and all(c.isalnum() or c in "._-" for c in text)):
-            self.fail(f"{value!r} may only have letters, digits, '.', '_' and '-', 100 at most.", param, ctx)
-        return text
 
 
 def _at_most(characters: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -79,7 +67,7 @@ def _at_most(characters: int) -> Callable[[click.Context, click.Parameter, str |
     callback=_at_most(MAX_ID_CHARACTERS),
     help="Who asks, for the record.  [default: the user's name]",
 )
-@click.option("--request-id", type=_RequestId(), help="Of a request to resume.  [default: a new one]")
+@click.option("--request-id", type=PlainName(), metavar="ID", help="Of a request to resume.  [default: a new one]")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @kafka_options

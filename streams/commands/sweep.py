@@ -2,11 +2,8 @@
 
 import json
 import re
-import signal
-import threading
 from datetime import date
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -14,10 +11,10 @@ import click
 from streams import metrics
 from streams.adjudication.days import day_from_iso, iso
 from streams.adjudication.policy import Policy
-from streams.commands.options import chosen_policy, policy_option
+from streams.commands.options import Date, chosen_policy, policy_option, stop_on_signals
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog, LogStuckError
-from streams.console import masked
+from streams.display import masked
 from streams.publisher import Publisher, PublishError, TopicsMissingError, UnreachableError
 from streams.settings import (
     ProblemError,
@@ -31,20 +28,6 @@ from streams.sweep import Pend, Sweep, sweep
 SOURCE = "/pathway-billing/sweep"
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Date(click.ParamType):
-    """An ISO local date as a Day."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return day_from_iso(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a date of the form YYYY-MM-DD.", param, ctx)
 
 
 class _Interval(click.ParamType):
@@ -134,13 +117,7 @@ def _measure(found: Sweep, *, published: bool) -> None:
 
 def _repeat(once: Any, every_seconds: float) -> None:
     """Sweep again and again until SIGTERM or SIGINT. A sweep that fails is told, and tried again at the next time."""
-    stop = threading.Event()
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
+    stop = stop_on_signals()
     while not stop.wait(every_seconds):
         try:
             once()

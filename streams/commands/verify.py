@@ -14,7 +14,7 @@ from streams import metrics
 from streams.commands.options import chosen_policy, policy_option
 from streams.commands.textfile import textfile_option, write_textfile
 from streams.committed_log import CommittedLog
-from streams.console import dollars, masked
+from streams.display import dollars, masked
 from streams.settings import (
     CLIENT_SETTINGS,
     Settings,

@@ -134,7 +134,7 @@ def command(
         dead_letter_flood_limit=not allow_dead_letter_flood,
     )
     app = create_billing_app(lanes, policy, cache_claims=cache_claims)
-    metrics.violations.remember_in(lanes.state_folder)
+    metrics.violation_log.remember_in(lanes.state_folder)
     app.lanes.on_first_ready = lambda partitions: click.echo(_ready_line(settings, servers, partitions))
     services = [HealthServer(app.lanes, metrics_host, metrics_port)] if metrics_port else []
     run_worker(app, *services)

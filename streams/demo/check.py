@@ -9,7 +9,10 @@ from streams.adjudication.decisions import Decision
 from streams.adjudication.facts import Cents, Fact, ProviderAgreement
 from streams.adjudication.offline import OfflineEngine
 from streams.adjudication.policy import Policy
-from streams.events import topic_of
+from streams.events import HISTORY_FIELDS, topic_of
+from streams.runtime.dead_letters import REASON_HEADER, TOPIC_HEADER
+
+_NO_HISTORY: dict[str, Any] = dict.fromkeys(HISTORY_FIELDS)
 
 
 class RefusedFact(NamedTuple):
@@ -51,15 +54,13 @@ def line_of(decision: Decision) -> LineId:
 
 def without_history(decision: Decision) -> Decision:
     """A decision without the fields that tell how it came about: those may depend on the order of arrival."""
-    return decision._replace(
-        decision_id="", version=0, supersedes=None, paid_before_cents=0, change_cents=0, caused_by=""
-    )
+    return decision._replace(**_NO_HISTORY)
 
 
 def refused_fact(dead_letter: Any) -> RefusedFact:
     """What a record of `dead-letters` says was refused."""
     headers = {name: value.decode() for name, value in dead_letter.headers}
-    return RefusedFact(headers["dlq_topic"], headers["ce_id"], headers["dlq_reason"])
+    return RefusedFact(headers[TOPIC_HEADER], headers["ce_id"], headers[REASON_HEADER])
 
 
 def differences(

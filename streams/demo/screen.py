@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.adjudication.decisions import OUTCOMES, PAID
-from streams.console import STYLES, amount, claim_line, dollars, masked
+from streams.display import STYLES, amount, claim_line, dollars, masked
 
 from .scoreboard import Scoreboard
 

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.broker import BrokerError, EmbeddedBroker
+from deploy.broker import BrokerError, EmbeddedBroker, free_port
 from streams.security import is_security_variable, security_from_environment
 from streams.settings import (
     ENVIRONMENT_PREFIX,
@@ -95,7 +94,7 @@ class Stage:
 
     def start_worker(self) -> None:
         """Start a worker of our own in a process of its own; returns when it is ready. Raises ProblemError."""
-        port = _free_port()
+        port = free_port()
         self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         command = (
             *(sys.executable, "-m", "streams.cli", "worker"),
@@ -110,7 +109,7 @@ class Stage:
 
     def start_projector(self) -> None:
         """Start a projector that writes the ledger of the folder; returns when it follows. Raises ProblemError."""
-        port = _free_port()
+        port = free_port()
         self.projector_metrics_url = f"http://127.0.0.1:{port}/metrics"
         command = (
             *(sys.executable, "-m", "streams.cli", "project", "--follow"),
@@ -122,7 +121,7 @@ class Stage:
 
     def start_console(self) -> None:
         """Start the console over the ledger, on loopback; returns when it is about to listen. Raises ProblemError."""
-        port = _free_port()
+        port = free_port()
         self.console_url = f"http://127.0.0.1:{port}/"
         command = (
             *(sys.executable, "-m", "streams.cli", "console", "--port", str(port)),
@@ -217,13 +216,6 @@ class _Child:
             self._process.wait()
         self._watcher.kill()  # before its pipe closes: it must not signal a process id that is free again
         self._watcher.communicate()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _last_lines(log: Path) -> str:

@@ -3,8 +3,7 @@
 from streams.adjudication.facts import Claim
 from streams.adjudication.intake import InvalidFact, check
 from streams.events import fact_to_avro
-
-LARGEST_RECORD_BYTES = 512 * 1024  # of key and value: above it a worker refuses a record as TOO_LARGE
+from streams.runtime.dead_letters import MAX_RECORD_BYTES
 
 
 def why_refused(claim: Claim) -> str | None:
@@ -14,6 +13,6 @@ def why_refused(claim: Claim) -> str | None:
     except InvalidFact as error:
         return f"the event's {error.field} {error.sentence}"
     _, key, value = fact_to_avro(claim)
-    if len(key) + len(value) > LARGEST_RECORD_BYTES:
-        return f"the event would have more than {LARGEST_RECORD_BYTES:,} bytes; a worker refuses it as TOO_LARGE"
+    if len(key) + len(value) > MAX_RECORD_BYTES:
+        return f"the event would have more than {MAX_RECORD_BYTES:,} bytes; a worker refuses it as TOO_LARGE"
     return None

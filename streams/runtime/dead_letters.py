@@ -25,6 +25,7 @@ SENTENCE_HEADER = "dlq_sentence"
 TOPIC_HEADER = "dlq_topic"
 PARTITION_HEADER = "dlq_partition"
 OFFSET_HEADER = "dlq_offset"
+ADDED_HEADERS = (REASON_HEADER, SENTENCE_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER)
 
 MAX_RECORD_BYTES = 512 << 10
 """Size of key and value together above which an input record is TOO_LARGE."""

@@ -121,7 +121,7 @@ class FailStop:
             return
         self.failure = describe(exc, doing)
         if isinstance(exc, AssertionError):
-            metrics.violations.note(str(self.failure))
+            metrics.violation_log.note(str(self.failure))
         log.error("worker stops: %s", self.failure)
         log.debug("worker stops", exc_info=exc)
         self._deadline.start()

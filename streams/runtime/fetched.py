@@ -7,12 +7,14 @@ Python; the lanes then made an `InputRecord` of seven of the fields. In one step
 from collections.abc import Iterator
 from typing import Any
 
+import aiokafka
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.header_names import forgiving
 from streams.runtime.processor import InputRecord
+from streams.security import Security
 
 _new = tuple.__new__  # an InputRecord's own constructor is a Python function, called for every record
 
@@ -92,3 +94,16 @@ def as_input_records() -> None:
     """From now on, aiokafka's consumers in this process return InputRecords. Its fetcher has no other place to say so."""
     fetcher.PartitionRecords = InputRecords
     fetcher.MemoryRecords = FetchedBatches
+
+
+def committed_consumer(bootstrap_servers: str, security: Security, **settings: Any) -> aiokafka.AIOKafkaConsumer:
+    """A read_committed consumer of InputRecords that assigns itself partitions, seeks in them and commits nothing."""
+    as_input_records()
+    return aiokafka.AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        **security.aiokafka(),
+        **settings,
+    )

@@ -14,7 +14,7 @@ from aiokafka.structs import TopicPartition
 
 from streams import metrics
 from streams.runtime.failure import WorkerFailure
-from streams.runtime.fetched import as_input_records
+from streams.runtime.fetched import committed_consumer
 from streams.runtime.position import POSITION_KEY, Position
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores import Store
@@ -45,21 +45,14 @@ class Recovered(NamedTuple):
 
 
 def consumer_for(settings: LaneSettings) -> aiokafka.AIOKafkaConsumer:
-    """A read_committed consumer that assigns itself partitions and commits nothing.
-
-    The short backoff is paid once for each topic that the client does not know yet.
-    """
-    as_input_records()
-    return aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
+    """Reads a changelog, and what the group has committed."""
+    return committed_consumer(
+        settings.bootstrap_servers,
+        settings.security,
         group_id=settings.app_id,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        auto_offset_reset="none",
         max_partition_fetch_bytes=FETCH_BYTES,
         fetch_max_wait_ms=20,
-        retry_backoff_ms=5,
-        **settings.security.aiokafka(),
+        retry_backoff_ms=5,  # paid once for each topic that the client does not know yet
     )
 
 

@@ -10,11 +10,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.runtime.failure import FailureHandler, WorkerFailure
-from streams.runtime.fetched import as_input_records
+from streams.runtime.fetched import committed_consumer
 from streams.runtime.processor import InputRecord, NotYet
 from streams.security import PLAINTEXT, Security
 
@@ -109,15 +108,8 @@ class ReferenceFollower:
                 raise NotYet(f"{self.topic} is not read to the end, {self._waits_for}")
 
     async def _follow(self, fail: FailureHandler) -> None:
-        as_input_records()
-        consumer = self._consumer = aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="none",
-            fetch_max_wait_ms=500,
-            retry_backoff_ms=20,
-            **self._security.aiokafka(),
+        consumer = self._consumer = committed_consumer(
+            self._bootstrap_servers, self._security, fetch_max_wait_ms=500, retry_backoff_ms=20
         )
         try:
             await consumer.start()

@@ -44,11 +44,6 @@ IDLE_SECONDS = 0.01
 class Session:
     """A lane's claim to what is fetched, from one seek to the next. Compared by identity."""
 
-    __slots__ = ("generation",)
-
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-
 
 class Fetched(NamedTuple):
     """What one fetch returned for one partition. A Faust message has a tuple of them as its value."""

@@ -1,7 +1,7 @@
 """Which input records are facts, and why the others are not: the dead letters that must exist (events.md section 5).
 
-Written a second time on purpose: it shares the decoding of a record and the rules' own check of values with the lanes, but
-not the lanes' judgement. What the fold refuses (WRONG_PAYER, CONFLICT) it says itself.
+Written a second time on purpose: it shares the decoding of a record, the limit of its size and the rules' own check of values with
+the lanes, but not the lanes' judgement. What the fold refuses (WRONG_PAYER, CONFLICT) it says itself.
 """
 
 import hashlib
@@ -12,10 +12,9 @@ from streams.adjudication.agreements import Agreements
 from streams.adjudication.decisions import AgreementRef
 from streams.adjudication.facts import Fact, ProviderAgreement
 from streams.events import InvalidFact, Unreadable, fact_from_avro, key_of
+from streams.runtime.dead_letters import MAX_RECORD_BYTES
 from streams.runtime.processor import Headers, InputRecord
 from streams.topics import partition_for
-
-LARGEST_RECORD_BYTES = 512 * 1024  # events.md section 5: a record above 512 KiB
 
 
 class Unusable(NamedTuple):
@@ -27,7 +26,7 @@ class Unusable(NamedTuple):
 
 def judge(record: InputRecord, partitions: int) -> Fact | str:
     """The fact of a record in a topic of so many partitions, or the reason code why it is none."""
-    if len(record.key or b"") + len(record.value or b"") > LARGEST_RECORD_BYTES:
+    if len(record.key or b"") + len(record.value or b"") > MAX_RECORD_BYTES:
         return "TOO_LARGE"
     try:
         fact = fact_from_avro(record.topic, record.value)

@@ -15,14 +15,8 @@ from streams.adjudication.notices import notice_of
 from streams.adjudication.policy import Policy
 from streams.adjudication.record import LineKey, PatientRecord
 from streams.agents.patient_state import StoredPatient, UnknownStateFormat, is_patient_key
-from streams.events import Unreadable, decision_to_avro, notice_from_avro
-from streams.runtime.dead_letters import (
-    OFFSET_HEADER,
-    PARTITION_HEADER,
-    REASON_HEADER,
-    SENTENCE_HEADER,
-    TOPIC_HEADER,
-)
+from streams.events import HISTORY_FIELDS, Unreadable, decision_to_avro, notice_from_avro
+from streams.runtime.dead_letters import ADDED_HEADERS, OFFSET_HEADER, PARTITION_HEADER, REASON_HEADER, TOPIC_HEADER
 from streams.runtime.processor import InputRecord
 from streams.topics import BILLING_DECISIONS, DEAD_LETTERS, ELIGIBILITY_NOTICES, PROVIDER_AGREEMENT
 from streams.verification.anomalies import Anomaly, Findings, Kind
@@ -30,8 +24,6 @@ from streams.verification.decision_log import DecisionLog, Head
 from streams.verification.inputs import AgreementHistory, fingerprint, judge
 from streams.verification.refold import Expectation, Refolded, decided_under
 
-_HISTORY_FIELDS = ("decision_id", "version", "supersedes", "paid_before_cents", "change_cents", "caused_by")
-_ADDED_HEADERS = frozenset((REASON_HEADER, SENTENCE_HEADER, TOPIC_HEADER, PARTITION_HEADER, OFFSET_HEADER))
 _NEWEST_DECISION_HEAD = b"\0" + catalog.NEWEST["billing-decision"].id.to_bytes(4, "big")
 
 
@@ -255,7 +247,7 @@ class PartitionCheck:
         wrong = [
             name
             for name, a, b in zip(Decision._fields, expected, head.decision, strict=True)
-            if a != b and name not in _HISTORY_FIELDS
+            if a != b and name not in HISTORY_FIELDS
         ]
         what = f"{', '.join(wrong)} differ{'s' if len(wrong) == 1 else ''}" if wrong else "the record's bytes differ"
         self._found(
@@ -398,7 +390,7 @@ class PartitionCheck:
             self.counts.dead_letters += 1
             subject = f"{topic}/{partition}@{offset}"
             expected = self._refolded.refused.get((topic, offset)) if partition == self._log.number else None
-            original = tuple((name, value) for name, value in record.headers if name not in _ADDED_HEADERS)
+            original = tuple((name, value) for name, value in record.headers if name not in ADDED_HEADERS)
             if expected is None:
                 kind, sentence = Kind.PHANTOM, "a dead letter of a record that can be used"
             elif missing.pop((topic, offset), None) is None:
@@ -461,14 +453,7 @@ def _right_lines(expectation: Expectation, heads: Mapping[LineKey, Head]) -> set
 
 def _same(expected: Decision, head: Head) -> bool:
     found = head.decision
-    with_history = expected._replace(
-        decision_id=found.decision_id,
-        version=found.version,
-        supersedes=found.supersedes,
-        paid_before_cents=found.paid_before_cents,
-        change_cents=found.change_cents,
-        caused_by=found.caused_by,
-    )
+    with_history = expected._replace(**{name: getattr(found, name) for name in HISTORY_FIELDS})
     if not head.value.startswith(_NEWEST_DECISION_HEAD):  # written under an older schema: other bytes, same content
         return with_history == found
     return decision_to_avro(with_history)[wire.HEAD_BYTES :] == head.value[wire.HEAD_BYTES :]

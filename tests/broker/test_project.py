@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from deploy.broker import free_port
 from projections.ledger.checksum import checksums
 from projections.ledger.database import open_for_reading
 from projections.ledger.tables import claim_lines, decision_versions, facts, provider_months
@@ -20,7 +21,7 @@ from streams.adjudication.facts import Fact, ProviderAgreement
 from streams.generator import history
 from tests.broker import command_line
 from tests.broker.billing_system import BillingSystem, billing_system
-from tests.broker.harness import free_port, wait_until
+from tests.broker.harness import wait_until
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.broker

@@ -242,11 +242,12 @@ def test_missing_topics_are_named(broker: object, jsonl: Path, tmp_path: Path) -
     servers = broker.bootstrap_servers  # type: ignore[attr-defined]
     with pytest.raises(TopicsMissingError, match=CLAIM_RECEIVED):
         Publisher(servers, source="/tests")
-    done = command_line.run("publish", str(jsonl), "--bootstrap-servers", servers, home=tmp_path)
-    assert done.returncode == 1
-    assert "`pathway-billing topics`" in done.stderr
+    for command in (("publish", str(jsonl)), ("decisions",), ("project",)):
+        done = command_line.run(*command, "--bootstrap-servers", servers, "--request-timeout", "5", home=tmp_path)
+        assert done.returncode == 2, command
+        assert "`pathway-billing topics`" in done.stderr
     with pytest.raises(LogUnavailableError, match="has no topic billing-decisions"):
-        DecisionLog(servers)
+        DecisionLog(servers, timeout_seconds=5)
 
 
 def test_a_broker_that_dies_is_said_with_what_was_acknowledged(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from deploy.broker import EmbeddedBroker
+from deploy.broker import EmbeddedBroker, free_port
 from streams.topics import changelog_topic
 from tests.broker import command_line
-from tests.broker.harness import WorkerProcess, free_port, is_running, wait_until
+from tests.broker.harness import WorkerProcess, is_running, wait_until
 
 pytestmark = pytest.mark.broker
 
@@ -227,7 +227,7 @@ def gone(pids: list[int]) -> bool:
 def test_processes_share_the_partitions_and_stop_as_one(installation: Installation) -> None:
     facts = installation.home / "more-facts.jsonl"
     assert installation.run("generate", "--patients", "20", "--seed", "8", "--output", str(facts))[0] == 0
-    port = free_port(in_a_row=2)
+    port = free_port()
     worker = installation.worker("--processes", "2", "--metrics-port", str(port))
     assert worker.wait_ready() == "ready: all processes"
     # The first that came may have opened all partitions before the second joined

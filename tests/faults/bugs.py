@@ -4,7 +4,6 @@ A bug is put into a worker's process (tests.faults.worker) and shows itself in a
 """
 
 import dataclasses
-import functools
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -223,28 +222,19 @@ def forget_a_table_value() -> None:
 
 def recover_what_was_aborted() -> None:
     """Recovery reads uncommitted."""
-    consumer = functools.partial(aiokafka.AIOKafkaConsumer)
+    committed_consumer = recovery.committed_consumer
 
-    def uncommitted(**options: Any) -> Any:
-        return consumer(**{**options, "isolation_level": "read_uncommitted"})
+    def uncommitted(*args: Any, **settings: Any) -> Any:
+        consumer = committed_consumer(*args, **settings)
+        consumer._isolation_level = "read_uncommitted"  # the start reads it
+        return consumer
 
     async def at_end(consumer: Any, changelog: Any, *, settled: bool) -> bool:
         end = (await consumer.end_offsets([changelog]))[changelog]
         return bool(await consumer.position(changelog) >= end)
 
-    recovery.aiokafka = _With(aiokafka, AIOKafkaConsumer=uncommitted)  # type: ignore[attr-defined]
+    recovery.committed_consumer = uncommitted
     recovery._at_end = at_end
-
-
-class _With:
-    """A module with some names replaced."""
-
-    def __init__(self, module: Any, **replaced: Any) -> None:
-        self._module = module
-        self.__dict__.update(replaced)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
 
 
 BUGS = {

@@ -15,13 +15,13 @@ from typing import NamedTuple
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
-from deploy.broker import EmbeddedBroker
+from deploy.broker import EmbeddedBroker, free_port
 from streams.committed_log import CommittedLog
 from streams.policy_files import load_policy
 from streams.settings import Settings
 from streams.topics import BILLING_DECISIONS, INPUT_TOPICS, declared_topics, ensure_topics
 from streams.verification.run import verify
-from tests.broker.harness import ROOT, WorkerProcess, free_port, wait_until
+from tests.broker.harness import ROOT, WorkerProcess, wait_until
 from tests.faults.audit import Audit, audit
 from tests.faults.proxy import HOST, Proxy
 from tests.faults.traffic import Traffic

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from kafka import KafkaProducer
 
-from deploy.broker import EmbeddedBroker
+from deploy.broker import EmbeddedBroker, free_port
 from tests import facts
 from tests.broker import command_line
-from tests.broker.harness import free_port, wait_until
+from tests.broker.harness import wait_until
 from tests.monitoring.test_declarations import ALERTS, MARKS, PANELS, RECORDED
 from tests.monitoring.tools import PROMETHEUS, program, selectors
 

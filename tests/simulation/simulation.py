@@ -14,7 +14,7 @@ from unittest import mock
 
 import msgspec
 
-from streams.runtime import lane, lanes, producer, recovery, reference, transactions, transport
+from streams.runtime import fetched, lane, lanes, producer, recovery, transactions, transport
 from streams.runtime.settings import BatchLimits, LaneSettings
 from streams.runtime.stores import Store, StoreIdentity
 from tests.broker.counting import CountingFactory, Event
@@ -417,8 +417,7 @@ class Simulation:
                     (lane, "open_store", self._open_store),
                     (lanes, "StopDeadline", StopDeadline),
                     (transport, "IDLE_SECONDS", 0.1),  # an idle worker's pauses, or most of a run would be these
-                    (recovery, "aiokafka", aiokafka),
-                    (reference, "aiokafka", aiokafka),
+                    (fetched, "aiokafka", aiokafka),
                     (producer, "AIOKafkaClient", aiokafka.AIOKafkaClient),
                     (producer, "MAX_BATCH_BYTES", 400),  # so that a transaction is more than one batch a topic
                     (producer, "time", clock),

@@ -18,7 +18,6 @@ from streams.settings import (
     UsageError,
     environment_variable,
     resolve_bootstrap_servers,
-    settings_from_environment,
     settings_options,
 )
 
@@ -76,7 +75,6 @@ def test_flag_and_variable_mean_the_same(name: str) -> None:
     by_flag = CliRunner().invoke(show, [flag(name), text])
     by_variable = CliRunner().invoke(show, env={environment_variable(name): text})
     assert by_flag.stdout.strip() == by_variable.stdout.strip() == repr(expected)
-    assert settings_from_environment({environment_variable(name): text}) == expected
 
 
 def test_a_flag_goes_before_the_environment() -> None:
@@ -93,8 +91,6 @@ def test_a_wrong_value_names_its_setting(name: str, text: str) -> None:
         assert result.exit_code == 2
         assert flag(name) in result.stderr
         assert variable in result.stderr
-    with pytest.raises(UsageError, match=variable):
-        settings_from_environment({variable: text})
 
 
 def test_a_password_is_taken_from_the_environment_and_from_no_command_line() -> None:

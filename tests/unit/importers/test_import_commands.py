@@ -74,7 +74,7 @@ def test_exit_codes_and_the_report(run: Any, tmp_path: Path) -> None:
     ("arguments", "sentence"),
     [
         (["--member-ids-are-tokens"], "exclude each other"),
-        (["--received-date", "2024-02-30"], "must be a date that exists"),
+        (["--received-date", "2024-02-30"], "is not a date of the form YYYY-MM-DD"),
         (["--cost-share", "1,2"], "must be three whole numbers"),
         (["--cost-share", "0,0,10001"], "10000 basis points (100 %) at most"),
         (["--group", "PPO"], "GROUP=PLAN"),

@@ -83,7 +83,7 @@ def test_an_assertion_that_did_not_hold_is_counted_again_after_a_restart_until_i
 
     def start() -> None:
         metrics.INVARIANT_VIOLATIONS.reset()
-        metrics.violations.remember_in(tmp_path / "state")
+        metrics.violation_log.remember_in(tmp_path / "state")
 
     def fail(exc: Exception) -> None:
         async def run() -> None:
@@ -115,5 +115,5 @@ def test_an_assertion_that_did_not_hold_is_counted_again_after_a_restart_until_i
         start()
         assert counted() == 0
     finally:
-        metrics.violations = metrics.Violations()
+        metrics.violation_log = metrics.ViolationLog()
         metrics.INVARIANT_VIOLATIONS.reset()

@@ -161,7 +161,7 @@ def test_a_fetch_that_began_before_a_seek_takes_records_from_behind_it(
 
     async def run() -> None:
         consumer, thread = consumer_with(app)
-        old, new = Session(1), Session(1)
+        old, new = Session(), Session()
         assert await consumer.begin_session({FACTS: 10}, old, lambda: True)
         fetching = asyncio.create_task(one_fetch(consumer))
         await thread.fetching.wait()
@@ -206,7 +206,7 @@ def test_without_an_active_partition_nothing_is_fetched(app: LaneApp, loop: asyn
 def test_nothing_of_another_generation_is_delivered(app: LaneApp, loop: asyncio.AbstractEventLoop) -> None:
     async def run() -> None:
         consumer, thread = consumer_with(app)
-        await consumer.begin_session({FACTS: 10}, Session(1), lambda: True)
+        await consumer.begin_session({FACTS: 10}, Session(), lambda: True)
         fetching = asyncio.create_task(one_fetch(consumer))
         await thread.fetching.wait()
         app.consumer_generation_id = 2
@@ -221,7 +221,7 @@ def test_a_session_does_not_begin_when_a_rebalance_came_in_between(
 ) -> None:
     async def run() -> None:
         consumer, thread = consumer_with(app)
-        assert not await consumer.begin_session({FACTS: 10}, Session(1), lambda: False)
+        assert not await consumer.begin_session({FACTS: 10}, Session(), lambda: False)
         assert thread.calls == []
 
         async def lost(positions: Any) -> None:
@@ -229,9 +229,9 @@ def test_a_session_does_not_begin_when_a_rebalance_came_in_between(
 
         thread.seek_wait = lost  # type: ignore[method-assign]
         wanted = iter([True, False])
-        assert not await consumer.begin_session({FACTS: 10}, Session(1), lambda: next(wanted))
+        assert not await consumer.begin_session({FACTS: 10}, Session(), lambda: next(wanted))
         with pytest.raises(ValueError, match="not assigned"):
-            await consumer.begin_session({FACTS: 10}, Session(1), lambda: True)
+            await consumer.begin_session({FACTS: 10}, Session(), lambda: True)
 
     loop.run_until_complete(run())
 
@@ -248,8 +248,8 @@ def test_a_lane_ignores_what_was_fetched_for_another_session(
         lane = Lane(
             0, settings, app.lanes._make_processor, consumer, asyncio.Lock(), lambda: 0.0, fail, lambda step: None
         )
-        lane._session = present = Session(2)
-        lane.deliver(Fetched(FACTS, Session(1), 0, (), 3))
+        lane._session = present = Session()
+        lane.deliver(Fetched(FACTS, Session(), 0, (), 3))
         assert len(lane._inbox) == 0
         lane.deliver(Fetched(FACTS, present, 0, (), 3))
         assert len(lane._inbox) == 1
