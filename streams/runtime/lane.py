@@ -293,8 +293,6 @@ class Lane:
                         await self._catch_up_group_offsets(held)
                 else:
                     await self._refresh(held)
-        if self._inbox.is_low and not self._writer.is_busy:
-            await asyncio.sleep(self._settings.linger_seconds)
 
     async def _refresh(self, held: _Open) -> None:
         """Use both transactional ids now and then, or Kafka would forget them."""

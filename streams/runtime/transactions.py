@@ -91,11 +91,6 @@ class Writer:
         self._failure: Exception | None = None
         self._fences: dict[str, asyncio.Task[None]] = {}
 
-    @property
-    def is_busy(self) -> bool:
-        """A transaction runs: what comes now waits for the next one."""
-        return self._running is not None
-
     async def start(self) -> None:
         """Make the transactional id known to the broker, before any partition names it."""
         async with asyncio.timeout(self._settings.commit_timeout_seconds):
@@ -165,8 +160,6 @@ class Writer:
                         done.set_exception(self._failure)
                     else:
                         done.set_result(ends[TopicPartition(self._settings.changelog_topic, part.partition)])
-                if self._waiting:
-                    await asyncio.sleep(self._settings.linger_seconds)
         finally:
             self._running = None
 

@@ -34,6 +34,11 @@ from streams.runtime.service_log import service_log
 FETCH_WAIT_MS = 50
 """How long the broker may hold a fetch that has nothing to return. Faust's driver has 1,500 ms hard-wired."""
 
+FETCH_LINGER_SECONDS = 0.005
+"""How long the next fetch waits after one that brought something. At 1,000 facts/s and 12 partitions, in turns on one machine that
+others kept busy, the median latency was 15 to 30 ms with 5 ms (25 with 3, 17 with 8, 19 and 26 with 12), and 38 to 42 with none, each
+lane waiting for 1.5 ms instead; at one partition 10.5 and 12.1 ms, before 10.8 and 13.8, for a quarter less of the worker's CPU."""
+
 POLL_SECONDS = 0.1
 """How long one fetch call may hold the lock that a lane needs to seek."""
 
@@ -112,7 +117,7 @@ class LaneConsumerClient(driver.AIOKafkaConsumerThread):
         # With any other value a position that is out of the log's range would be reset in silence, which looks like an
         # empty stretch of the log.
         consumer._auto_offset_reset = "none"
-        self._fetch_sessions = FetchSessions(consumer._client)
+        self._fetch_sessions = FetchSessions(consumer._client, FETCH_LINGER_SECONDS)
         as_input_records()
         return consumer
 

@@ -49,7 +49,7 @@ def test_nothing_is_missed_whatever_becomes_of_the_session(broker: EmbeddedBroke
             fetch_max_wait_ms=50,
         )
         counted = Counted(consumer._client)
-        sessions = FetchSessions(consumer._client)
+        sessions = FetchSessions(consumer._client, linger_seconds=0.005)
         await consumer.start()
         try:
             places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]

@@ -89,7 +89,6 @@ class Simulation:
             store="rocksdb" if rng.random() < 0.7 else "memory",
             state_folder=Path("/nowhere"),
             batch=BatchLimits(records=rng.choice((1, 3, 8, 100)), bytes=rng.choice((60, 1_000, 100_000))),
-            linger_seconds=rng.choice((0.0, 0.0015)),
             group_offsets_every_seconds=rng.choice((0.02, 0.2, 1.0)),
             session_timeout_seconds=1.5,
             heartbeat_seconds=0.15,

@@ -65,7 +65,7 @@ class Client:
 
     def __init__(self, broker: Broker) -> None:
         self.send = broker.send
-        self.sessions = FetchSessions(self)
+        self.sessions = FetchSessions(self, linger_seconds=0.0)
 
     def fetch(self, node_id: int = 1, **offsets: int) -> set[str]:
         """What came back."""
@@ -188,10 +188,36 @@ def test_the_epoch_begins_again_at_1_behind_the_last_one() -> None:
     assert broker.requests[-1].session_epoch == 1
 
 
+def test_a_fetch_waits_for_company_only_after_one_that_brought_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    brokers = {1: Broker(), 2: Broker()}
+
+    async def sleep(seconds: float) -> None:
+        order.append(f"waited {seconds} s")
+
+    async def send(node_id: int, request: Any, **options: Any) -> Any:
+        order.append(f"asked {node_id}")
+        return await brokers[node_id].send(node_id, request, **options)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    client = SimpleNamespace(send=send)
+    FetchSessions(client, linger_seconds=0.005)
+
+    async def fetches() -> None:
+        await client.send(1, fetch(a0=1))
+        await client.send(2, fetch(b0=1))
+        await client.send(1, fetch(a0=1))  # answered without news
+        await client.send(1, fetch(a0=2))
+        await client.send(1, fetch(a0=3))
+
+    asyncio.run(fetches())
+    assert order == ["asked 1", "asked 2", "waited 0.005 s", "asked 1", "asked 1", "waited 0.005 s", "asked 1"]
+
+
 def test_what_is_no_fetch_goes_through() -> None:
     async def send(node_id: int, request: object, **options: object) -> object:
         return (node_id, request, options)
 
     client = SimpleNamespace(send=send)
-    FetchSessions(client)
+    FetchSessions(client, linger_seconds=0.0)
     assert asyncio.run(client.send(3, "metadata", group=1)) == (3, "metadata", {"group": 1})

@@ -35,8 +35,6 @@ class Processor:
 class Writer:
     """Takes everything."""
 
-    is_busy = False
-
     async def commit(self, part: Part) -> int:
         return len(part.changes)
 
