@@ -36,8 +36,8 @@ FETCH_WAIT_MS = 50
 
 FETCH_LINGER_SECONDS = 0.005
 """How long the next fetch waits after one that brought something. At 1,000 facts/s and 12 partitions, in turns on one machine that
-others kept busy, the median latency was 15 to 30 ms with 5 ms (25 with 3, 17 with 8, 19 and 26 with 12), and 38 to 42 with none, each
-lane waiting for 1.5 ms instead; at one partition 10.5 and 12.1 ms, before 10.8 and 13.8, for a quarter less of the worker's CPU."""
+others kept busy, the median latency was 15 to 30 ms with 5 ms (25 with 3, 17 with 8, 19 and 26 with 12), and 38 to 42 with none and
+1.5 ms for each lane instead; at one partition 10.5 and 12.1 ms, before 10.8 and 13.8, for a quarter less of the worker's CPU."""
 
 POLL_SECONDS = 0.1
 """How long one fetch call may hold the lock that a lane needs to seek."""
