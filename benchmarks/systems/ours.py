@@ -25,6 +25,6 @@ SYSTEM = System(
     name="ours",
     title="pathway-billing",
     guarantee="exactly once",
-    settings="defaults: RocksDB, a transaction for what all lanes have (each 2,000 facts or 0.1 s of work at most; a fetch lingers 5 ms)",
+    settings="defaults: RocksDB, a transaction for what all lanes have (each 2,000 facts or 0.1 s at most), fetch linger 5 ms",
     command=command,
 )
