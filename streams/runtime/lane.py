@@ -38,7 +38,7 @@ from streams.runtime.recovery import Recovered, consumer_for, recover
 from streams.runtime.settings import LaneSettings
 from streams.runtime.start_position import start_position
 from streams.runtime.stores import Store, StoreIdentity, open_store
-from streams.runtime.table import TableTransaction
+from streams.runtime.table import TableTransaction, running_transaction
 from streams.runtime.transactions import Claim, OnStep, Part, Writer
 from streams.runtime.transport import Fetched, LaneConsumer, Session
 
@@ -106,6 +106,11 @@ class Lane:
         self._group_offsets: dict[str, int] = {}
         self._group_offsets_at = 0.0
         self._unfrozen = 0  # records processed since the last `long_lived`
+
+    @property
+    def store(self) -> Store | None:
+        """The local store, while the lane is open."""
+        return None if self._open is None else self._open.store
 
     @property
     def is_trusted(self) -> bool:
@@ -344,7 +349,11 @@ class Lane:
         is_short = len(batch.records) * self._seconds_per_record < SHORT_SECONDS
         async with contextlib.nullcontext() if is_short else self._turn:
             started = time.perf_counter()
-            outputs = self._process(held, table, batch.records)
+            running = running_transaction.set(table)
+            try:
+                outputs = self._process(held, table, batch.records)
+            finally:
+                running_transaction.reset(running)
             processed = time.perf_counter()
             if not is_short:
                 await asyncio.sleep(0)

@@ -12,7 +12,7 @@ from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.service_log import service_log
 from streams.runtime.settings import LaneSettings
-from streams.runtime.table import LaneTableManager, NamedTable
+from streams.runtime.table import LaneTable, LaneTableManager
 from streams.runtime.transactions import OnStep
 from streams.runtime.transport import FetchedSchema
 
@@ -54,7 +54,7 @@ class LaneApp(faust.App):
             settings.app_id,
             broker=[f"lanes://{server}" for server in settings.bootstrap_servers.split(",")],
             broker_credentials=settings.security.faust(),
-            Table=NamedTable,
+            Table=LaneTable,
             TableManager=LaneTableManager,
             # An agent that fails stops the worker; stock Faust restarts it and goes on behind the failed event.
             agent_supervisor=mode.CrashingSupervisor,

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import mode
@@ -20,6 +20,7 @@ from streams.runtime.processor import ProcessorFactory
 from streams.runtime.reference import ReferenceFollower
 from streams.runtime.service_log import service_log
 from streams.runtime.settings import LaneSettings
+from streams.runtime.stores import Store
 from streams.runtime.transactions import OnStep, Writer
 from streams.runtime.transport import Fetched, LaneConsumer, Session
 from streams.runtime.watchdog import ProgressWatch
@@ -112,6 +113,12 @@ class Lanes(mode.Service):
             return watched
         fetched_at = max(self._ready_at, self.app.consumer.fetched_at or 0.0)
         return watched and now - fetched_at < STALLED_SECONDS
+
+    def stores(self) -> Iterator[Store]:
+        """The local stores of the open lanes."""
+        for lane in list(self._lanes.values()):
+            if lane.store is not None:
+                yield lane.store
 
     def deliver(self, event: Any) -> None:
         """Hand the pieces of a Faust event, which carries what one fetch returned, to their lanes."""

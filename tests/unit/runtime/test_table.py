@@ -1,5 +1,6 @@
-"""The table of a transaction, and what Faust has of it."""
+"""The table of a transaction, and the Faust table that routes to it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from streams.app import create_app
 from streams.runtime.lane_app import LaneApp
 from streams.runtime.settings import LaneSettings
 from streams.runtime.stores import MemoryStore
-from streams.runtime.table import TableTransaction
+from streams.runtime.table import TableTransaction, running_transaction
 
 
 def processor(partition: int) -> object:
@@ -22,10 +23,13 @@ def app(tmp_path: Path) -> LaneApp:
 
 
 @pytest.fixture
-def transaction() -> TableTransaction:
+def transaction() -> Iterator[TableTransaction]:
     store = MemoryStore()
     store.apply({b"a": b"committed"}, 1)
-    return TableTransaction(store)
+    transaction = TableTransaction(store)
+    token = running_transaction.set(transaction)
+    yield transaction
+    running_transaction.reset(token)
 
 
 def test_reads_see_the_writes_of_the_running_transaction(transaction: TableTransaction) -> None:
@@ -42,13 +46,22 @@ def test_keys_of_the_runtime_cannot_be_written(transaction: TableTransaction) ->
         transaction.put(b"\x00position", b"mine")
 
 
-def test_nobody_reads_or_writes_the_table_through_faust(app: LaneApp) -> None:
+def test_the_faust_table_is_a_dictionary_over_the_running_transaction(
+    app: LaneApp, transaction: TableTransaction
+) -> None:
+    assert app.table[b"a"] == b"committed"
+    app.table[b"a"] = b"new"
+    del app.table[b"b"]
+    assert app.table.get(b"a") == b"new"
+    assert app.table.get(b"b", b"none") == b"none"
+    assert transaction.changes == {b"a": b"new", b"b": None}
+
+
+def test_outside_of_a_lane_the_faust_table_cannot_be_written(app: LaneApp) -> None:
     with pytest.raises(RuntimeError, match="use a processor"):
         app.table[b"a"] = b"1"
-    with pytest.raises(RuntimeError, match="use a processor"):
-        del app.table[b"a"]
-    with pytest.raises(RuntimeError, match="use a processor"):
-        app.table.get(b"a")
+    assert app.table.get(b"a") is None
+    assert list(app.table) == []
 
 
 def test_the_changelog_has_fausts_name(app: LaneApp) -> None:
