@@ -157,6 +157,11 @@ def test_lines_settle_by_receipt_then_claim_then_line() -> None:
     assert reasons(*STANDING, first, earlier) == {"A/2": "WITHIN_30_OF_S0354", "B/1": "PAID"}
 
 
+def test_lines_settle_by_their_numbers_in_whatever_order_a_claim_lists_them() -> None:
+    lines = [line(2, "S0354", "2024-02-08"), line(1, "S0354", "2024-02-07")]
+    assert reasons(*STANDING, claim("A", lines)) == {"A/1": "PAID", "A/2": "WITHIN_30_OF_S0354"}
+
+
 def test_a_replacement_settles_in_the_place_of_the_first_claim_of_its_chain() -> None:
     chain = [
         s_line("Z", "S0354", "2024-02-08", received_date="2024-02-10"),

@@ -32,6 +32,7 @@ def test_the_days_that_an_iso_date_can_name() -> None:
         (order(), "withdrawn_from", (FIRST_DAY, LAST_DAY)),
         (order(), "effective_from", (FIRST_DAY, LAST_DAY)),
         (order(), "effective_to", (FIRST_DAY, LAST_DAY)),
+        (order(effective_to=None), "effective_from", (FIRST_DAY, LAST_DAY)),  # its only date
         (start(), "onset_date", (FIRST_DAY, LAST_DAY)),
     ],
 )
@@ -69,18 +70,25 @@ def test_the_first_and_the_last_instant_are_valid(event: Json, field: str) -> No
 
 
 LONG_CLAIM = CLAIM | {"original_claim_id": "X", "order_id": "O1"}
+BARE_CLAIM = CLAIM | {"payer_id": "", "patient_control_number": "", "form_type": ""}
 
 
 @pytest.mark.parametrize(
     ("event", "field", "most"),
     [
         *(
-            (LONG_CLAIM, field, 256)
+            (event, field, 256)
+            for event in (LONG_CLAIM, BARE_CLAIM)
             for field in ("event_id", "patient_id", "plan_id", "payer_id", "claim_id", "form_type")
         ),
-        *((LONG_CLAIM, field, 256) for field in ("original_claim_id", "patient_control_number", "order_id")),
         *(
-            (order(), field, 256)
+            (event, field, 256)
+            for event in (LONG_CLAIM, BARE_CLAIM)
+            for field in ("original_claim_id", "patient_control_number", "order_id")
+        ),
+        *(
+            (event, field, 256)
+            for event in (order(), order(regimen_code=""))
             for field in ("event_id", "patient_id", "plan_id", "program_id", "order_id", "regimen_code")
         ),
         *((start(), field, 256) for field in ("event_id", "patient_id", "order_id")),

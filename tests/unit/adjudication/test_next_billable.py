@@ -5,17 +5,25 @@ from typing import Any
 import pytest
 
 from streams.adjudication.days import day_from_iso, iso
+from streams.adjudication.intake import FIRST_DAY
 from streams.adjudication.next_billable import NextBillable, next_billable
 from streams.adjudication.record import PatientRecord
 from tests.core import Core
-from tests.facts import NPI, OTHER_NPI, PATIENT, agreement, eligibility, order, s_line, start
+from tests.facts import NPI, OTHER_NPI, PATIENT, agreement, claim, eligibility, line, order, s_line, start
 from tests.oracle.oracle import P0
 
 
 def asked(
-    *facts: Any, on: str = "2024-02-01", code: str = "S0354", npi: str = NPI, plan: str = "PPO", **switches: Any
+    *facts: Any,
+    on: str = "2024-02-01",
+    code: str = "S0354",
+    npi: str = NPI,
+    plan: str = "PPO",
+    then: dict[str, Any] | None = None,
+    **switches: Any,
 ) -> NextBillable:
-    core = Core([{**P0, **switches}])
+    """The answer under one profile, or under two: `then` is what the second one has otherwise."""
+    core = Core([{**P0, **switches}, *([] if then is None else [{**P0, **then}])])
     core.take_all(facts)
     record = core.records.get(PATIENT) or PatientRecord(PATIENT)
     return next_billable(record, code, npi, plan, day_from_iso(on), core.agreements, core.policy)
@@ -122,6 +130,7 @@ def test_the_filing_limit_counts_from_the_newest_claim_on_record() -> None:
     answer = asked(*STARTED, old, on="2024-04-01")
     assert payable(answer) == "2024-05-22"
     assert reasons(answer) == [("UNTIMELY", "2024-04-01", "2024-05-21")]
+    assert payable(asked(agreement(filing_limit_days=60), order(), start(), old, on="2024-04-01")) == "2024-06-21"
 
 
 def test_a_fee_of_nothing_is_charged_a_cent() -> None:
@@ -143,3 +152,105 @@ def test_an_onset_at_the_end_of_the_calendar_is_no_missing_one() -> None:
 def test_questions_that_have_no_answer(bad: dict[str, str]) -> None:
     with pytest.raises(AssertionError):
         asked(**bad)
+
+
+def test_an_exact_duplicate_stands_in_the_way_for_a_day() -> None:
+    served = s_line("A", "S0354", "2024-01-20", received_date="2024-01-25")
+    answer = asked(agreement(s0353_fee_cents=40_000), order(), start(), served, on="2024-01-10")
+    assert reasons(answer) == [
+        ("WITHIN_30_OF_S0354", "2024-01-10", "2024-01-19"),
+        ("DUPLICATE", "2024-01-20", "2024-01-20"),
+        ("WITHIN_30_OF_S0354", "2024-01-21", "2024-02-18"),
+    ]
+    assert payable(answer) == "2024-02-19"
+
+
+def test_what_is_tried_is_charged_at_the_fee_of_its_code() -> None:
+    served = claim("A", [line(1, "S0353", "2024-01-20", charge_cents=40_000)])
+    answer = asked(agreement(s0353_fee_cents=40_000), order(), start(), served, on="2024-01-20", code="S0353")
+    assert reasons(answer)[:2] == [
+        ("DUPLICATE", "2024-01-20", "2024-01-20"),
+        ("S0353_ONCE", "2024-01-21", "2024-12-31"),
+    ]
+    a_cent = claim("A", [line(1, "S0354", "2024-01-20", charge_cents=1)])
+    answer = asked(agreement(s0354_fee_cents=0), order(), start(), a_cent, on="2024-01-20")
+    assert answer.obstacles[0].reason == "DUPLICATE"
+
+
+def test_the_gap_before_an_s0353_hides_the_gap_after_an_s0354() -> None:
+    later = s_line("B", "S0353", "2024-02-19")
+    assert reasons(asked(*STARTED, s_line("A", "S0354", "2024-01-10"), later, on="2024-01-12")) == [
+        ("WITHIN_30_OF_S0354", "2024-01-12", "2024-01-20"),
+        ("WITHIN_30_OF_S0353", "2024-01-21", "2024-03-19"),
+    ]
+
+
+def test_the_months_the_calendar_month_and_the_gap_one_behind_the_other() -> None:
+    facts = (agreement(), order(max_months=1), start(), s_line("A", "S0354", "2024-03-20", billing_npi=NPI))
+    answer = asked(
+        *facts, eligibility(1, ("2024-01-01", "2024-06-30")), gap_between_s0354_days=5, calendar_month_cap=True
+    )
+    assert reasons(answer) == [
+        ("MAX_MONTHS", "2024-02-01", "2024-02-29"),
+        ("CALENDAR_MONTH", "2024-03-01", "2024-03-15"),
+        ("WITHIN_30_OF_S0354", "2024-03-16", "2024-03-19"),
+        ("DUPLICATE", "2024-03-20", "2024-03-20"),
+        ("WITHIN_30_OF_S0354", "2024-03-21", "2024-03-24"),
+        ("CALENDAR_MONTH", "2024-03-25", "2024-03-31"),
+        ("MAX_MONTHS", "2024-04-01", "2024-06-30"),
+        ("NOT_ELIGIBLE", "2024-07-01", None),
+    ]
+
+
+def test_a_later_profile_with_a_shorter_gap() -> None:
+    shorter = {"effective_from": "2024-02-20", "gap_between_s0354_days": 10}
+    assert payable(asked(*STARTED, s_line("A", "S0354", "2024-02-05"), on="2024-02-06", then=shorter)) == "2024-02-20"
+
+
+def test_without_an_agreement_the_filing_limit_is_the_profiles() -> None:
+    others = s_line("A", "S0354", "2024-06-29", billing_npi=OTHER_NPI)
+    answer = asked(order(), start(), others)
+    assert reasons(answer) == [
+        ("UNTIMELY", "2024-02-01", "2024-03-30"),
+        ("NOT_IN_NETWORK", "2024-03-31", None),
+    ]
+
+
+def test_the_ends_of_a_wait_an_agreement_and_a_withdrawn_order() -> None:
+    ends = agreement(effective_to="2024-03-31")
+    withdrawn = order(order_version=2, status="WITHDRAWN", withdrawn_from="2024-03-01")
+    assert reasons(asked(ends, order(), withdrawn)) == [
+        ("AWAIT_TREATMENT_START", "2024-02-01", "2024-02-29"),
+        ("NO_PATHWAY_AT_DOS", "2024-03-01", "2024-03-31"),
+        ("NOT_IN_NETWORK", "2024-04-01", None),
+    ]
+
+
+def test_what_time_ends_is_not_missing_where_something_else_lasts() -> None:
+    answer = asked(agreement(), order(on_pathway=False), start(), on="2023-12-01")
+    assert [reason for reason, _, _ in reasons(answer)] == ["NO_PATHWAY_AT_DOS", "OFF_PATHWAY", "AFTER_SPAN"]
+    assert answer.missing == (
+        "a started order for a regimen on the pathway",
+        "a started order whose span covers the day",
+    )
+
+
+def test_months_that_are_more_than_used_up_leave_none() -> None:
+    facts = (agreement(), order(max_months=0), start(), s_line("A", "S0353", "2024-01-08"))
+    assert asked(*facts, s0353_uses_month=True).months_left == 0
+
+
+def test_only_an_s0353_that_is_payable_denies_others() -> None:
+    answer = asked(*STARTED, s_line("A", "S0354", "2024-01-20"), gap_between_s0354_days=5)
+    assert (payable(answer), answer.denies) == ("2024-02-01", ())
+    open_end = (agreement(), order(effective_to=None), start(), s_line("A", "S0353", "2024-01-08"))
+    never = asked(*open_end, s_line("B", "S0354", "9998-12-15"), on="9998-12-20", code="S0353")
+    assert (payable(never), never.denies) == (None, ())
+
+
+def test_the_first_and_the_last_day_that_can_be_asked_about() -> None:
+    assert asked(on="0001-01-01").payable_from is None
+    with pytest.raises(AssertionError):
+        next_billable(PatientRecord(PATIENT), "S0354", NPI, "PPO", FIRST_DAY - 1, Core().agreements, Core().policy)
+    begins = (agreement(), order(effective_to=None), start(onset_date="9998-12-31"))
+    assert payable(asked(*begins)) == payable(asked(*begins, on="9998-12-31")) == "9998-12-31"
