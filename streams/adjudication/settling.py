@@ -75,6 +75,7 @@ class Settling:
     def months_used(self, order_id: str, with_s0353: bool) -> int:
         """How many of an order's months are used up."""
         used = self._months.get(order_id, 0)
+        # No order has a second counted S0353: edit 11 denies it, whether S0353 is once for the patient or once for the order
         return used + 1 if with_s0353 and self.counted_s0353(order_id) is not None else used
 
     def count(self, code: str, counted: CountedLine) -> None:
