@@ -18,7 +18,7 @@ Supported is what the contract uses: null, boolean, int, long, string, array, re
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from librt.strings import BytesWriter
 from mypy_extensions import i64
@@ -50,6 +50,15 @@ def compile_writer(schema: Schema) -> Callable[[bytes, tuple[Any, ...]], bytes]:
     function: Callable[[bytes, tuple[Any, ...]], bytes] = source.function(source.text_of(schema))
     return function
 
+
+SHORT_BYTES: Final = 10
+SHORT_ARRAY_BYTES: Final = 64
+MOST_SHORT_TEXTS: Final = 8192
+"""Texts of at most so many bytes, and arrays of texts, are made once and kept, so many of each. A claim is full of codes, NPIs and
+names of plans, the same ones in every claim: a third of what a worker keeps of its patients were copies of them."""
+
+MOST_DAYS: Final = 1 << 15
+"""Dates from 1970-01-01 to 2059-09-18 are made once, too."""
 
 COMPILED: dict[str, Callable[..., Any]] = {}
 """Functions that were compiled beforehand, by the digest of their text; every other one is made when it is asked for."""
@@ -115,6 +124,9 @@ class _ReaderSource(_Source):
             new=tuple.__new__,
             long=long,
             text_end=text_end,
+            short=short,
+            texts=texts,
+            day=day,
             count=count,
             finish=finish,
             Malformed=Malformed,
@@ -141,7 +153,8 @@ class _ReaderSource(_Source):
                 "end = data[at]; at += 1",
                 "if end & 0x81: end, at = text_end(data, at - 1)",  # of more than 63 bytes, or of a negative length
                 "else: end = at + (end >> 1)",
-                f"{value} = data[at:end].decode(); at = end",
+                f"{value} = data[at:end].decode() if end - at > {SHORT_BYTES} else short(data[at:end])",
+                "at = end",
             )
         elif kind in ("int", "long"):
             self.add(
@@ -149,6 +162,10 @@ class _ReaderSource(_Source):
                 f"if byte < 128: {value} = (byte >> 1) ^ -(byte & 1); at += 1",
                 f"else: {value}, at = long(data, at)",
             )
+            if _is_date(writer):
+                date = self.variable()
+                self.add(f"{date} = day({value})")
+                return date
         elif kind == "boolean":
             self.add(
                 "byte = data[at]; at += 1",
@@ -173,14 +190,20 @@ class _ReaderSource(_Source):
         return f"new({make.__name__}, ({values}))"
 
     def _array(self, writer: Schema, reader: Schema) -> str:
-        items, block = self.variable(), self.variable()
-        self.add(f"{items} = []")
+        items, block, begin = self.variable(), self.variable(), self.variable()
+        self.add(f"{items} = []", f"{begin} = at")
         with self.under("while data[at]:"):
             self.add(f"{block}, at = count(data, at)")
             with self.under(f"for _ in range({block}):"):
                 self.add(f"{items}.append({self.read(writer['items'], reader['items'])})")
-        self.add("at += 1")
-        return f"tuple({items})"
+        if _kind(writer["items"]) != "string":
+            self.add("at += 1")
+            return f"tuple({items})"
+        value = self.variable()
+        self.add(
+            f"{value} = texts(tuple({items})) if at - {begin} <= {SHORT_ARRAY_BYTES} else tuple({items})", "at += 1"
+        )
+        return value
 
     def _optional(self, writer: Schema, reader: Schema) -> str:
         null, other = _branches(writer)
@@ -247,6 +270,10 @@ def _kind(schema: Schema) -> str:
     return str(schema["type"] if isinstance(schema, dict) else schema)
 
 
+def _is_date(schema: Schema) -> bool:
+    return isinstance(schema, dict) and schema.get("logicalType") == "date"
+
+
 def _branches(union: list[Schema]) -> tuple[int, Schema]:
     """Where null stands in an optional field's union, and the other branch."""
     if len(union) != 2 or "null" not in union:
@@ -301,6 +328,42 @@ def text_end(data: bytes, at: i64) -> tuple[i64, i64]:
     if length > len(data):
         raise Malformed(_TOO_SHORT)
     return at + length, at
+
+
+_short_texts: Final[dict[bytes, str]] = {}
+
+
+def short(data: bytes) -> str:
+    """A short text, the same object each time it comes."""
+    text = _short_texts.get(data)
+    if text is None:
+        text = data.decode()
+        if len(_short_texts) >= MOST_SHORT_TEXTS:
+            _short_texts.clear()
+        _short_texts[data] = text
+    return text
+
+
+_short_arrays: Final[dict[tuple[Any, ...], tuple[Any, ...]]] = {}
+
+
+def texts(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A short array of texts, the same object each time it comes."""
+    found = _short_arrays.get(items)
+    if found is None:
+        found = items
+        if len(_short_arrays) >= MOST_SHORT_TEXTS:
+            _short_arrays.clear()
+        _short_arrays[items] = items
+    return found
+
+
+_days: Final[list[Any]] = list(range(MOST_DAYS))
+
+
+def day(number: i64) -> Any:
+    """A number of days, the same object each time it comes."""
+    return _days[number] if 0 <= number < MOST_DAYS else number
 
 
 def count(data: bytes, at: i64) -> tuple[i64, i64]:

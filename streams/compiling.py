@@ -111,7 +111,7 @@ def _codecs_module() -> str:
         "from typing import Any",
         "from librt.strings import BytesWriter",
         "from mypy_extensions import i64",
-        "from schemas.codec import Malformed, count, finish, long, put_number, put_text, text_end",
+        "from schemas.codec import Malformed, count, day, finish, long, put_number, put_text, short, text_end, texts",
         *sorted({f"import {maker.__module__}" for maker in makers.values()}),
         "from typing import Final",
         # final: the functions know where they are and need not look them up by their names

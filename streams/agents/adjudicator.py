@@ -33,7 +33,7 @@ of megabytes would make decisions that their topic does not take."""
 class PatientCache:
     """Decoded patients of one lane, the least recently used dropped first. Bounded by the claims that they hold.
 
-    A decoded claim with its positions, and their bytes as they are stored, takes some 4 KB; a patient without any counts as one.
+    A decoded claim with its positions, and their bytes as they are stored, takes 3 to 5 KB; a patient without any counts as one.
     """
 
     def __init__(self, max_claims: int) -> None:

@@ -63,7 +63,7 @@ _STOP_MARGIN_SECONDS = 5.0
     type=click.IntRange(min=0),
     default=120_000,
     show_default=True,
-    help="Claims of decoded patients that the worker keeps in memory, about 4 KB each.",
+    help="Claims of decoded patients that the worker keeps in memory, 3 to 5 KB each.",
 )
 @metrics_options("/metrics, /health/live and /health/ready")
 @environment_option(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import catalog
+from schemas import catalog, codec
 from schemas.codec import Malformed, compile_reader, compile_writer
 from tests.unit import any_event
 
@@ -173,3 +173,47 @@ def test_a_type_that_has_no_code_yet_is_named(kind: Any) -> None:
     for compiled in (lambda: compile_writer(schema), lambda: compile_reader(schema, schema, {})):
         with pytest.raises(TypeError, match=r"schemas/codec.py has no code for"):
             compiled()
+
+
+SCHEMA = {
+    "type": "record",
+    "name": "Values",
+    "fields": [
+        {"name": "text", "type": "string"},
+        {"name": "texts", "type": {"type": "array", "items": "string"}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+    ],
+}
+WRITE, READ = compile_writer(SCHEMA), compile_reader(SCHEMA, SCHEMA, {})
+
+
+def reread(text: str, texts: tuple[str, ...], day: int) -> tuple[Any, ...]:
+    return READ(WRITE(b"", (text, texts, day)), 0)
+
+
+def test_what_comes_in_every_claim_is_one_object() -> None:
+    one, other = reread("S0354", ("C50.911", "Z17.0"), 20_000), reread("S0354", ("C50.911", "Z17.0"), 20_000)
+    assert one == other == ("S0354", ("C50.911", "Z17.0"), 20_000)
+    assert all(a is b for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("day", [-(1 << 31), -1, 0, 1, codec.MOST_DAYS - 1, codec.MOST_DAYS, (1 << 31) - 1])
+def test_a_day_of_any_year_is_read_as_it_was_written(day: int) -> None:
+    assert reread("", (), day) == ("", (), day)
+
+
+@pytest.mark.parametrize("length", [0, 1, codec.SHORT_BYTES, codec.SHORT_BYTES + 1, 63, 64, 500])
+def test_texts_of_any_length_are_read_as_they_were_written(length: int) -> None:
+    text = "é" * (length // 2) + "x" * (length % 2)
+    assert reread(text, (text, text), 0) == (text, (text, text), 0)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    long_text, many_texts = "x" * (codec.SHORT_BYTES + 1), ("x",) * codec.SHORT_ARRAY_BYTES
+    for number in range(codec.MOST_SHORT_TEXTS + 10):
+        assert reread(f"t{number}", (f"t{number}",), 0)[0] == f"t{number}"
+        assert max(len(codec._short_texts), len(codec._short_arrays)) <= codec.MOST_SHORT_TEXTS
+    for _ in range(2):
+        assert reread(long_text, many_texts, 0) == (long_text, many_texts, 0)
+    assert long_text.encode() not in codec._short_texts
+    assert many_texts not in codec._short_arrays
