@@ -22,7 +22,7 @@ from kafka import KafkaAdminClient
 from benchmarks import facts
 from benchmarks.environments import python_of
 from benchmarks.figures import Latency, latency
-from benchmarks.processes import Meter, end, with_descendants
+from benchmarks.processes import Meter, end, touch_memory, with_descendants
 from benchmarks.systems.system import Place, System
 from streams.events import decision_from_avro, notice_from_avro
 from streams.settings import Settings
@@ -35,6 +35,7 @@ READY_SECONDS = 60.0
 WARM_UP_FACTS = 2_000  # behind the agreements, which come first and lead to no output
 WARM_UP_SECONDS = 3.0
 DRAIN_SECONDS = 2.0
+READY_MEMORY_BYTES = 1 << 30  # more than any of the systems takes for so many facts
 
 
 class Progress(NamedTuple):
@@ -171,7 +172,8 @@ class Bench:
         self, system: System, file: Path, *, partitions: int = 12, processes: int = 1, watch: Watch = _nobody_watches
     ) -> Throughput:
         """The system is warm, then stands still (SIGSTOP) while the facts are published; the clock runs from its going on to
-        the moment in which the last output is readable. Start-up does not count, and nobody publishes meanwhile.
+        the moment in which the last output is readable. Start-up does not count, nobody publishes meanwhile, and the memory that it
+        will take is at hand.
 
         `watch` is entered with the processes' ids when the clock starts.
         """
@@ -185,6 +187,7 @@ class Bench:
                 already = reader.outputs
                 with running.paused():
                     publish(self.servers, file, warm_up, wanted.facts)
+                    touch_memory(READY_MEMORY_BYTES)
                     begun = time.monotonic()
                 with watch(running.pids):
                     self._until_done(reader, running, _expected_outputs(system, wanted), system.quiet_seconds)

@@ -1,6 +1,7 @@
 """What a process costs: CPU seconds and resident memory of it and all its descendants, from /proc."""
 
 import contextlib
+import mmap
 import os
 import signal
 import subprocess
@@ -39,6 +40,18 @@ def with_descendants(pids: list[int]) -> list[int]:
             with contextlib.suppress(OSError):
                 found += [int(child) for child in task.read_text().split()]
     return found
+
+
+def touch_memory(size_bytes: int) -> None:
+    """Take so much memory from the machine and give it back at once: what is taken next is there already.
+
+    The host of a virtual machine may take back what its guest does not use (free page reporting), and then hands it out again page
+    by page: 8 to 11 microseconds a page on the machine of docs/performance.md, 2.5 where the host has it still. Which of the two a
+    run met was chance, and up to a third of its CPU seconds.
+    """
+    with mmap.mmap(-1, size_bytes) as memory:
+        for at in range(0, size_bytes, mmap.PAGESIZE):
+            memory[at] = 1
 
 
 class Meter:
