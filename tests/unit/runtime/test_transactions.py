@@ -113,6 +113,25 @@ def test_what_comes_while_a_transaction_runs_goes_into_the_next_one_together() -
     with_writer(use)
 
 
+def test_a_lane_that_goes_on_at_once_is_in_the_next_transaction_with_those_that_waited() -> None:
+    async def use(writer: Writer, producer: Producer) -> None:
+        async def lane(partition: int) -> None:
+            for number in range(3):
+                await writer.commit(part(partition, b"%d" % number))
+
+        producer.may_go_on.clear()
+        first = asyncio.create_task(lane(0))
+        await asyncio.sleep(0.01)
+        others = [asyncio.create_task(lane(n)) for n in (1, 2)]
+        await asyncio.sleep(0.01)
+        producer.may_go_on.set()
+        await asyncio.gather(first, *others)
+        together = [sorted({tp.partition for tp in committed}) for committed in producer.committed]
+        assert together == [[0], [0, 1, 2], [0, 1, 2], [1, 2]]
+
+    with_writer(use)
+
+
 def test_the_groups_offsets_of_all_its_parts_go_with_a_transaction() -> None:
     async def use(writer: Writer, producer: Producer) -> None:
         producer.may_go_on.clear()
