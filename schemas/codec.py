@@ -196,14 +196,13 @@ class _ReaderSource(_Source):
             self.add(f"{block}, at = count(data, at)")
             with self.under(f"for _ in range({block}):"):
                 self.add(f"{items}.append({self.read(writer['items'], reader['items'])})")
-        if _kind(writer["items"]) != "string":
-            self.add("at += 1")
-            return f"tuple({items})"
-        value = self.variable()
-        self.add(
-            f"{value} = texts(tuple({items})) if at - {begin} <= {SHORT_ARRAY_BYTES} else tuple({items})", "at += 1"
-        )
-        return value
+        made = f"tuple({items})"
+        if _kind(writer["items"]) == "string":
+            value = self.variable()
+            self.add(f"{value} = {made} if at - {begin} > {SHORT_ARRAY_BYTES} else texts({made})")
+            made = value
+        self.add("at += 1")
+        return made
 
     def _optional(self, writer: Schema, reader: Schema) -> str:
         null, other = _branches(writer)
