@@ -39,7 +39,6 @@ DOCS = ROOT / "docs"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 FEWER_PARTITIONS = (1, 4)
 PARTS = ("throughput", "latency", "recovery", "scaling", "patients", "reports")
-SHORT_PARTS = ("throughput", "latency", "scaling")  # a peer's recovery alone takes a minute and a half
 REPORTS = {
     "profile": "Where the worker's time goes",
     "fold": "The fold alone",
@@ -58,10 +57,19 @@ class Plan(NamedTuple):
     paced_seconds: float
     paced_repeats: int
     minutes: float
+    parts: tuple[str, ...] = PARTS
 
 
 FULL = Plan(facts=100_000, repeats=3, paces=(1_000, 5_000), paced_seconds=10, paced_repeats=2, minutes=40)
-SHORT = Plan(facts=12_000, repeats=1, paces=(1_000,), paced_seconds=4, paced_repeats=1, minutes=5)
+SHORT = Plan(
+    facts=12_000,
+    repeats=1,
+    paces=(1_000,),
+    paced_seconds=4,
+    paced_repeats=1,
+    minutes=5,
+    parts=("throughput", "latency", "scaling"),  # a peer's recovery alone takes a minute and a half
+)
 
 
 class Run(NamedTuple):
@@ -136,7 +144,7 @@ def main() -> None:
     plan = SHORT if options.short else FULL
     given = {"facts": options.facts, "repeats": options.repeat}
     plan = plan._replace(**{name: value for name, value in given.items() if value})
-    parts = options.only.split(",") if options.only else list(SHORT_PARTS if options.short else PARTS)
+    parts = options.only.split(",") if options.only else list(plan.parts)
     systems = [SYSTEMS[name] for name in options.systems.split(",")] if options.systems else list(SYSTEMS.values())
     OUT.mkdir(parents=True, exist_ok=True)
     results_file = OUT / ("short.json" if options.short else "results.json")
@@ -161,7 +169,7 @@ def _options() -> argparse.Namespace:
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--short", action="store_true", help=f"a look in five minutes: {', '.join(SHORT_PARTS)}; few facts, once each"
+        "--short", action="store_true", help=f"a look in five minutes: {', '.join(SHORT.parts)}; few facts, once each"
     )
     parser.add_argument("--only", help=f"some of {','.join(PARTS)}")
     parser.add_argument("--systems", help=f"some of {','.join(SYSTEMS)}")

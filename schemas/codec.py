@@ -329,32 +329,27 @@ def text_end(data: bytes, at: i64) -> tuple[i64, i64]:
     return at + length, at
 
 
-_short_texts: Final[dict[bytes, str]] = {}
+_short_texts: Final[dict[Any, Any]] = {}
+_short_arrays: Final[dict[Any, Any]] = {}
 
 
-def short(data: bytes) -> str:
+def short(data: bytes) -> Any:
     """A short text, the same object each time it comes."""
     text = _short_texts.get(data)
-    if text is None:
-        text = data.decode()
-        if len(_short_texts) >= MOST_SHORT_TEXTS:
-            _short_texts.clear()
-        _short_texts[data] = text
-    return text
+    return _keep(_short_texts, data, data.decode()) if text is None else text
 
 
-_short_arrays: Final[dict[tuple[Any, ...], tuple[Any, ...]]] = {}
-
-
-def texts(items: tuple[Any, ...]) -> tuple[Any, ...]:
+def texts(items: tuple[Any, ...]) -> Any:
     """A short array of texts, the same object each time it comes."""
     found = _short_arrays.get(items)
-    if found is None:
-        found = items
-        if len(_short_arrays) >= MOST_SHORT_TEXTS:
-            _short_arrays.clear()
-        _short_arrays[items] = items
-    return found
+    return _keep(_short_arrays, items, items) if found is None else found
+
+
+def _keep(kept: dict[Any, Any], key: object, value: Any) -> Any:
+    if len(kept) >= MOST_SHORT_TEXTS:
+        kept.clear()
+    kept[key] = value
+    return value
 
 
 _days: Final[list[Any]] = list(range(MOST_DAYS))
